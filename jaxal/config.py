@@ -1,0 +1,262 @@
+"""Every setting of an experiment, as frozen, hashable dataclasses; `paper` and `default` are the two presets.
+
+A config holds numbers and names, never arrays, so that it can be captured by a jitted function: equal configs share
+one compiled program.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+PAPER_FEATURES = ("score", "mean_distance_labelled", "mean_distance_unlabelled")
+DEFAULT_FEATURES = (
+    *PAPER_FEATURES,
+    "margin",
+    "entropy",
+    "nearest_labelled",
+    "class_frequency",
+    "local_density",
+)
+
+
+def _require(condition: bool, field_name: str, value: object, right: str) -> None:
+    if not condition:
+        raise ValueError(f"{field_name} is {value!r}; it must be {right}")
+
+
+def _positive(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _require(value > 0, name, value, "greater than 0")
+
+
+def _fraction(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _require(0 <= value <= 1, name, value, "between 0 and 1")
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Rows in each part of a split; 0 lets the size of the data set decide (see `splits.sizes`)."""
+
+    source_pool: int = 0
+    """unlabelled pool that the policy is trained on"""
+    pool: int = 0
+    """unlabelled pool that the strategies are compared on"""
+    state: int = 30
+    """set-aside rows whose predictions are the state (D_s in the paper); their labels are never used"""
+    reward: int = 0
+    """hold-out rows that give the reward (D_R in the paper)"""
+    validation: int = 0
+    """rows that choose between the parameters seen in training"""
+    test: int = 0
+    """rows that are only ever reported"""
+    protocol: Literal["disjoint", "paper"] = "disjoint"
+    """disjoint: train and compare on two pools. paper: on one and the same, as in the paper"""
+
+    def __post_init__(self):
+        for name in ("source_pool", "pool", "reward", "validation", "test"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 (automatic) or more")
+        _require(self.state >= 1, "state", self.state, "at least 1")
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """The classifier that is refitted after every step."""
+
+    solver: Literal["newton", "gd", "adam"] = "newton"
+    """newton: regularised logistic regression, converged. gd, adam: a fixed number of full-batch epochs"""
+    l2: float = 0.1
+    """newton: weight of |W|^2 / 2 beside the summed cross-entropy (1 / C of scikit-learn)"""
+    iterations: int = 25
+    """newton: steps of the fixed-Hessian iteration, warm-started from the last fit"""
+    learning_rate: float = 1e-4
+    """gd, adam: fixed learning rate"""
+    epochs: int = 200
+    """gd, adam: passes over the labelled set"""
+    restart: bool = True
+    """gd, adam: start every fit from zero weights rather than from the last fit's"""
+
+    def __post_init__(self):
+        _positive(self, "l2", "iterations", "learning_rate", "epochs")
+
+
+@dataclass(frozen=True)
+class EnvironmentConfig:
+    """The Markov decision process: what is labelled, what the agent sees, what it is rewarded for."""
+
+    budget: int = 60
+    """labels at the end of an episode, the initial ones included"""
+    batch: int = 1
+    """labels per step (N in the paper)"""
+    initial: int = 0
+    """labels at the start, one per class first and random after; at least one per class, and 0 means just that"""
+    batch_selection: Literal["sequential", "top_n"] = "sequential"
+    """how the policy picks N: re-scoring after each pick with what needs no label, or the N highest at once (eq. 3)"""
+    reward: Literal["accuracy", "probability", "log_loss"] = "accuracy"
+    """what the reward is the gain in, on the reward rows: accuracy (eq. 2), mean probability of the true class, or
+    minus the log-loss"""
+    distance: Literal["euclidean", "squared_euclidean", "cosine"] = "euclidean"
+    """distance between latents"""
+    state_features: tuple[str, ...] = ("top_probability",)
+    """parts of the state vector, by name (see `observation.STATE_FEATURES`)"""
+    action_features: tuple[str, ...] = PAPER_FEATURES
+    """features of a candidate, by name (see `observation.ACTION_FEATURES`)"""
+    standardise: bool = True
+    """standardise the action features over the candidates of the present state"""
+
+    def __post_init__(self):
+        _positive(self, "budget", "batch")
+        _require(self.initial >= 0, "initial", self.initial, "0 (one per class) or more")
+        _require(self.budget > self.initial, "budget", self.budget, f"more than initial ({self.initial})")
+        _require(len(self.action_features) > 0, "action_features", self.action_features, "at least one name")
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """The double deep Q-network."""
+
+    hidden: tuple[int, ...] = (128, 128, 128)
+    """widths of the hidden layers"""
+    residual: str = ""
+    """a standardised action feature that is subtracted from Q, the last layer starting at zero: the untrained policy
+    then takes the smallest value of that feature. Empty: none"""
+    gamma: float = 0.99
+    """discount"""
+    target: Literal["double_q", "paper"] = "double_q"
+    """who selects and who evaluates the next actions: (online, target), or (target, online) as eq. 4 is printed"""
+    learning_rate: float = 1e-4
+    loss: Literal["huber", "squared"] = "squared"
+    gradient_clip: float = 0.0
+    """largest global norm of a gradient; 0: not clipped"""
+    target_rate: float = 0.01
+    """share of the online parameters that moves into the target parameters after each update"""
+    batch_size: int = 32
+    replay: Literal["uniform", "prioritised"] = "uniform"
+    replay_capacity: int = 10_000
+    priority_exponent: float = 3.0
+    """prioritised: exponent of |TD error|"""
+
+    def __post_init__(self):
+        _positive(self, "learning_rate", "batch_size", "priority_exponent")
+        _fraction(self, "gamma", "target_rate")
+        _require(self.gradient_clip >= 0, "gradient_clip", self.gradient_clip, "0 (off) or more")
+        _require(
+            self.replay_capacity >= self.batch_size, "replay_capacity", self.replay_capacity, "at least batch_size"
+        )
+        _require(
+            len(self.hidden) > 0 and min(self.hidden) > 0, "hidden", self.hidden, "at least one positive width"
+        )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the agent is trained."""
+
+    warm_start_episodes: int = 16
+    """random episodes that fill the replay buffer before the first update"""
+    episodes: int = 16
+    """episodes per iteration, in parallel"""
+    iterations: int = 30
+    """iterations at the most; early stopping may end sooner"""
+    updates: int = 60
+    """gradient updates per iteration"""
+    candidates: int = 64
+    """random unlabelled points among which a training decision is made"""
+    target_candidates: int = 64
+    """how many of them the target of an update looks at"""
+    epsilon_start: float = 1.0
+    epsilon_end: float = 0.1
+    """probability of a random action, falling linearly over the iterations"""
+    scale_reward: bool = False
+    """divide rewards by their standard deviation in the warm start, task by task"""
+    time_baseline: bool = False
+    """subtract the warm start's mean reward at each step, task by task"""
+    tasks: int = 1
+    """training tasks per data set; with more than one, each is another random cut of the source rows"""
+    task_pool: int = 0
+    """pool rows of a training task; 0: all that there are"""
+    class_subsets: bool = False
+    """let half of the multi-class training tasks keep a random subset of the classes"""
+    patience: int = 10
+    """stop when the mean return of the last `patience` iterations is no more than `tolerance` above that of the
+    `patience` before them; 0: never"""
+    tolerance: float = 0.0
+    validation_episodes: int = 32
+    """greedy episodes, from fixed starts, that score parameters on the validation rows"""
+    validation_every: int = 5
+    """iterations between two validations"""
+
+    def __post_init__(self):
+        _positive(self, "warm_start_episodes", "episodes", "iterations", "updates", "candidates", "tasks")
+        _positive(self, "validation_episodes", "validation_every", "target_candidates")
+        _fraction(self, "epsilon_start", "epsilon_end")
+        _require(self.patience >= 0, "patience", self.patience, "0 (never) or more")
+        _require(self.task_pool >= 0, "task_pool", self.task_pool, "0 (all) or more")
+        _require(
+            self.target_candidates <= self.candidates,
+            "target_candidates",
+            self.target_candidates,
+            f"at most candidates ({self.candidates})",
+        )
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment's settings."""
+
+    split: SplitConfig = field(default_factory=SplitConfig)
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self):
+        batch, candidates = self.environment.batch, self.train.target_candidates
+        _require(candidates >= batch, "target_candidates", candidates, f"at least batch ({batch})")
+        residual = self.agent.residual
+        features = self.environment.action_features
+        _require(residual in ("", *features), "residual", residual, f"empty or one of {', '.join(features)}")
+
+
+def paper() -> Config:
+    """The paper's settings (sections 3 and 4.2), with LAL-RL's where it says that it keeps them."""
+    return Config(
+        classifier=ClassifierConfig(solver="gd"),
+        environment=EnvironmentConfig(batch_selection="top_n", standardise=False),
+    )
+
+
+def default() -> Config:
+    """The steadiest recipe that the experiments in BUILD_NOTES.md support."""
+    base = paper()
+    return replace(
+        base,
+        classifier=ClassifierConfig(),
+        environment=EnvironmentConfig(
+            reward="probability",
+            state_features=("top_probability", "progress"),
+            action_features=DEFAULT_FEATURES,
+        ),
+        agent=AgentConfig(
+            hidden=(64, 64),
+            residual="margin",
+            gamma=0.5,
+            learning_rate=1e-3,
+            loss="huber",
+            gradient_clip=1.0,
+            batch_size=128,
+            replay_capacity=20_000,
+        ),
+        train=TrainConfig(
+            iterations=21,
+            updates=80,
+            target_candidates=32,
+            epsilon_end=0.2,
+            scale_reward=True,
+            time_baseline=True,
+        ),
+    )
+
+
+PRESETS = {"default": default, "paper": paper}

@@ -1,0 +1,145 @@
+"""Distances in latent space, and the running sums that an episode needs of them.
+
+Symbols: P pool rows, L other rows, D latent size. Every distance comes from inner products, clamped at zero and
+computed in full float32 precision (accelerators would otherwise round the products, and distances near zero with
+them). "Mean distance to the labelled set" and its siblings are never recomputed: `extend` adds the columns of the
+points that were just labelled.
+"""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+NEIGHBOURS = 10  # neighbours in the local density
+METRICS = ("euclidean", "squared_euclidean", "cosine")
+
+
+class Geometry(NamedTuple):
+    """Where each pool point lies with respect to the pool and to the labelled set, in units of `scale`.
+
+    `scale` is the mean distance between two pool points, so that the numbers carry over to other data sets.
+    """
+
+    total: chex.Array  # [P] sum of the distances to all pool points
+    local_density: chex.Array  # [P] mean distance to the nearest neighbours in the pool (small where it is dense)
+    labelled_total: chex.Array  # [P] sum of the distances to the labelled points
+    nearest_labelled: chex.Array  # [P] distance to the nearest labelled point; inf while there is none
+    scale: chex.Array  # [] mean distance between two pool points
+    pool_size: chex.Array  # [] float, points in the pool
+    labelled_size: chex.Array  # [] float, labelled points
+
+
+def inner(x: chex.Array, y: chex.Array) -> chex.Array:
+    """Inner products of the rows of `x` [P, D] with those of `y` [L, D]: [P, L] float32."""
+    return jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
+
+
+def from_inner(metric: str, products: chex.Array, x_norms: chex.Array, y_norms: chex.Array) -> chex.Array:
+    """Distances from inner products.
+
+    Args:
+      metric: one of `METRICS`; cosine is 1 - cos.
+      products: [P, L] inner products.
+      x_norms: [P] squared norms, inner products of each row with itself.
+      y_norms: [L] likewise.
+
+    Returns:
+      [P, L] distances, never below zero.
+    """
+    if metric == "cosine":
+        norms = jnp.sqrt(x_norms[:, None] * y_norms[None, :])
+        return jnp.clip(1.0 - products / jnp.maximum(norms, 1e-12), 0.0)
+    squared = jnp.clip(x_norms[:, None] + y_norms[None, :] - 2.0 * products, 0.0)
+    return squared if metric == "squared_euclidean" else jnp.sqrt(squared)
+
+
+def pairwise(metric: str, x: chex.Array, y: chex.Array) -> chex.Array:
+    """Distances between the rows of `x` [P, D] and of `y` [L, D]: [P, L] float32."""
+    return from_inner(metric, inner(x, y), jnp.sum(x * x, -1), jnp.sum(y * y, -1))
+
+
+def totals(metric: str, x: chex.Array, mask: chex.Array, block: int = 512) -> chex.Array:
+    """Sum of the distances from each row of `x` [P, D] to the rows where `mask` [P] holds: [P].
+
+    Squared Euclidean and cosine distances are linear in sums of vectors and cost O(P D); Euclidean ones are summed
+    block by block, so that no [P, P] array exists.
+    """
+    keep = mask.astype(x.dtype)
+    norms = jnp.sum(x * x, -1)
+    count = jnp.sum(keep)
+    if metric == "cosine":
+        units = x / jnp.maximum(jnp.sqrt(norms), 1e-12)[:, None]
+        return jnp.clip(count - units @ (keep @ units), 0.0)
+    if metric == "squared_euclidean":
+        return jnp.clip(count * norms + keep @ norms - 2.0 * (x @ (keep @ x)), 0.0)
+    return _by_blocks(lambda d: d @ keep, metric, x, block)
+
+
+def local_density(metric: str, x: chex.Array, mask: chex.Array, block: int = 512) -> chex.Array:
+    """Mean distance from each row of `x` [P, D] to its nearest other rows where `mask` [P] holds: [P].
+
+    The number of neighbours is `NEIGHBOURS`, or all there are in a smaller pool.
+    """
+    k = min(NEIGHBOURS, x.shape[0] - 1)
+
+    def nearest(d: chex.Array) -> chex.Array:
+        """Mean of the k smallest of each row, the row's own (the smallest of all) left out."""
+        values = -jax.lax.top_k(-jnp.where(mask, d, jnp.inf), k + 1)[0][:, 1:]
+        finite = jnp.isfinite(values)
+        return jnp.sum(jnp.where(finite, values, 0.0), -1) / jnp.maximum(jnp.sum(finite, -1), 1)
+
+    return _by_blocks(nearest, metric, x, block)
+
+
+def _by_blocks(reduce, metric: str, x: chex.Array, block: int) -> chex.Array:
+    """`reduce` over distance blocks [block, P], one block of rows at a time: [P]."""
+    rows = x.shape[0]
+    padded = jnp.pad(x, ((0, -rows % block), (0, 0))).reshape(-1, block, x.shape[1])
+    return jax.lax.map(lambda part: reduce(pairwise(metric, part, x)), padded).reshape(-1)[:rows]
+
+
+def geometry(metric: str, x: chex.Array, mask: chex.Array) -> Geometry:
+    """The geometry of a pool with nothing labelled.
+
+    Args:
+      metric: one of `METRICS`.
+      x: [P, D] float32 latents.
+      mask: [P] bool, False on padding rows.
+    """
+    size = jnp.sum(mask.astype(x.dtype))
+    total = jnp.where(mask, totals(metric, x, mask), 0.0)
+    scale = jnp.maximum(jnp.sum(total) / jnp.maximum(size * (size - 1.0), 1.0), 1e-12)
+    zeros = jnp.zeros_like(total)
+    density = jnp.where(mask, local_density(metric, x, mask), 0.0)
+    empty = zeros + jnp.inf
+    return Geometry(total / scale, density / scale, zeros, empty, scale, size, jnp.zeros(()))
+
+
+def extend(state: Geometry, columns: chex.Array, new: chex.Array) -> Geometry:
+    """The geometry after points were labelled.
+
+    Args:
+      state: the geometry before.
+      columns: [N, P] distances from the new points to the pool.
+      new: [N] bool, False for entries that are padding.
+    """
+    columns = columns / state.scale
+    added = jnp.sum(jnp.where(new[:, None], columns, 0.0), 0)
+    nearest = jnp.min(jnp.where(new[:, None], columns, jnp.inf), 0)
+    return state._replace(
+        labelled_total=state.labelled_total + added,
+        nearest_labelled=jnp.minimum(state.nearest_labelled, nearest),
+        labelled_size=state.labelled_size + jnp.sum(new),
+    )
+
+
+def mean_labelled(state: Geometry) -> chex.Array:
+    """Mean distance of each pool point to the labelled set: [P]."""
+    return state.labelled_total / jnp.maximum(state.labelled_size, 1.0)
+
+
+def mean_unlabelled(state: Geometry) -> chex.Array:
+    """Mean distance of each pool point to the unlabelled set, itself included: [P]."""
+    return (state.total - state.labelled_total) / jnp.maximum(state.pool_size - state.labelled_size, 1.0)

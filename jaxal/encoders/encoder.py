@@ -1,0 +1,128 @@
+"""What an encoder is: pure functions from images to latents, and the facts needed to feed it and fill it."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+Variables = dict[str, Any]
+"""{"params": {...}, "batch_stats": {...}}; `params["head"]`, where there is one, is {"kernel": [D, C], "bias": [C]}."""
+
+
+class Encoding(NamedTuple):
+    """What `Encoder.apply` returns.
+
+    latents: [n, D] float32, the pooled output of the last stage.
+    logits: [n, C] float32, or None if the variables hold no head.
+    batch_stats: the running statistics after the call; moved in train mode only.
+    """
+
+    latents: jax.Array
+    logits: jax.Array | None
+    batch_stats: Variables
+
+
+class Init(Protocol):
+    """`(key, classes=None) -> variables`, with a head of `classes` outputs if asked for. Consumes the key."""
+
+    def __call__(self, key: jax.Array, classes: int | None = None) -> Variables: ...
+
+
+class Apply(Protocol):
+    """`(variables, images [n, H, W, channels] float, train=False) -> Encoding`. Images come normalised."""
+
+    def __call__(self, variables: Variables, images: jax.Array, train: bool = False) -> Encoding: ...
+
+
+class Encoder(NamedTuple):
+    """Pure functions and facts of one encoder.
+
+    init, apply: see `Init` and `Apply`; both can be jitted, with `classes` and `train` static.
+    latent_size: D; None where it is the size of the flattened input.
+    image_size: side in pixels that the published weights were trained at; None where any size is as good.
+    mean, std: per channel, on the 0..255 scale; `normalise` applies them.
+    weights: the source that `load_weights` takes when none is named; None if there is nothing to load.
+    variable_path: name of a tensor in a published file -> "params/..." or "batch_stats/..."; None if it has no place.
+    """
+
+    name: str
+    init: Init
+    apply: Apply
+    latent_size: int | None
+    image_size: int | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    weights: str | None
+    variable_path: Callable[[str], str | None]
+
+    def normalise(self, images: jax.Array) -> jax.Array:
+        """Turn images [n, H, W, channels] uint8 into float32 `(x - mean) / std`. To be called inside the jitted pass."""
+        mean = jnp.asarray(self.mean, jnp.float32).reshape(1, 1, 1, -1)
+        std = jnp.asarray(self.std, jnp.float32).reshape(1, 1, 1, -1)
+        return (images.astype(jnp.float32) - mean) / std
+
+
+def _draw_kernels(
+    key: jax.Array, leaves: dict[tuple[str, ...], jax.Array]
+) -> dict[tuple[str, ...], jax.Array]:
+    """Values for the convolution kernels among `leaves`, normal with variance 2 / (height * width * out).
+
+    What torchvision starts a ResNet from: kaiming_normal_(mode="fan_out", nonlinearity="relu"), He et al. 2015. One
+    draw serves all kernels, since a draw for each of some twenty shapes takes seconds to compile.
+    """
+    shapes = {path: leaf.shape for path, leaf in leaves.items() if path[-1] == "kernel"}
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    parts = jnp.split(jax.random.normal(key, (int(ends[-1]),), jnp.float32), ends[:-1])
+    return {
+        path: part.reshape(shape) * math.sqrt(2 / (shape[0] * shape[1] * shape[3]))
+        for (path, shape), part in zip(shapes.items(), parts, strict=True)
+    }
+
+
+def from_module(
+    name: str,
+    module: nn.Module,
+    latent_size: int,
+    *,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    weights: str,
+    variable_path: Callable[[str], str | None],
+    image_size: int = 224,
+) -> Encoder:
+    """An `Encoder` from a Linen module `(images, train) -> latents [n, D] float32`; the linear head is added here."""
+
+    @partial(jax.jit, static_argnames="classes")
+    def init(key: jax.Array, classes: int | None = None) -> Variables:
+        kernels, head = jax.random.split(key)
+        images = jax.ShapeDtypeStruct((1, 32, 32, len(mean)), jnp.float32)
+        # Linen's collections with zeros for kernels; no layer asks for a key.
+        blank = flatten_dict(dict(module.lazy_init(jax.random.key(0), images, train=False)))
+        variables = unflatten_dict(blank | _draw_kernels(kernels, blank))
+        if classes is not None:
+            # torch.nn.Linear's start: uniform within 1 / sqrt(D), for the kernel and for the bias.
+            bound = latent_size**-0.5
+            numbers = jax.random.uniform(head, (latent_size + 1, classes), jnp.float32, -bound, bound)
+            variables["params"]["head"] = {"kernel": numbers[:-1], "bias": numbers[-1]}
+        return variables
+
+    def apply(variables: Variables, images: jax.Array, train: bool = False) -> Encoding:
+        body = {key: value for key, value in variables["params"].items() if key != "head"}
+        stats = variables["batch_stats"]
+        collections = {"params": body, "batch_stats": stats}
+        if train:
+            latents, moved = module.apply(collections, images, train=True, mutable=["batch_stats"])
+            stats = moved["batch_stats"]
+        else:
+            latents = module.apply(collections, images, train=False)
+        head = variables["params"].get("head")
+        logits = None if head is None else latents @ head["kernel"] + head["bias"].reshape(1, -1)
+        return Encoding(latents, logits, stats)
+
+    return Encoder(name, init, apply, latent_size, image_size, mean, std, weights, variable_path)

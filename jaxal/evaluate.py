@@ -1,0 +1,105 @@
+"""Evaluation: every strategy from the same initial sets, splits and keys, in one compiled program.
+
+The program takes the strategy as a number, so that a dozen strategies compile once; seeds and starts are vmapped.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxal.environment import Environment, State, holdout_logits
+from jaxal.episode import Step, rollout
+from jaxal.metrics import METRICS
+from jaxal.strategies import Strategy
+from jaxal.task import Task, select
+
+
+class Curves(NamedTuple):
+    """Learning curves of one strategy."""
+
+    metrics: dict[str, np.ndarray]  # name -> [seeds, starts, T + 1]
+    picks: np.ndarray  # [seeds, starts, T, N] int32 pool rows
+    seconds: float
+
+
+def make_evaluation(
+    environment: Environment, strategies: dict[str, Strategy], batch: int, starts: int
+) -> Callable[[chex.Array, dict[str, Any], Task, chex.PRNGKey], Any]:
+    """A pure function of one seed: (strategy number, params by name, bank of one task, key) -> metrics and picks.
+
+    The key alone decides the initial sets and every random number, so that strategies are compared pair by pair.
+    """
+    names = list(strategies)
+    sequential = jnp.array([strategies[name].sequential for name in names])
+
+    def measure(task: Task, state: State):
+        logits = holdout_logits(task, state.fitted)
+        return {name: metric(logits, task.holdout_labels) for name, metric in METRICS.items()}
+
+    def evaluate(which: chex.Array, params: dict[str, Any], bank: Task, key: chex.PRNGKey):
+        task = select(bank, jnp.int32(0))
+
+        def score(observation, key):
+            branches = [
+                lambda o, k, name=name: strategies[name].score(params.get(name), o, k) for name in names
+            ]
+            return jax.lax.switch(which, branches, observation, key)
+
+        def episode(key):
+            start_key, run_key = jax.random.split(key)
+            first, (rest, picks) = rollout(
+                environment,
+                score,
+                task,
+                environment.initial_set(task, start_key),
+                run_key,
+                batch=batch,
+                sequential=sequential[which],
+                record_first=lambda state: measure(task, state),
+                record=lambda step: (measure(task, step.state), step.picks),
+            )
+            return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest), picks
+
+        return jax.vmap(episode)(jax.random.split(key, starts))
+
+    return evaluate
+
+
+def evaluate_all(
+    environment: Environment,
+    strategies: dict[str, Strategy],
+    params: dict[str, Any],
+    banks: Task,
+    key: chex.PRNGKey,
+    *,
+    batch: int,
+    starts: int,
+    progress: Callable[[int, int, str], None] = lambda done, total, note: None,
+) -> dict[str, Curves]:
+    """Curves of every strategy.
+
+    Args:
+      environment: made for the banks' shapes.
+      strategies: by name.
+      params: parameters by strategy name, each leaf with a leading seed axis.
+      banks: one task a seed: every leaf [seeds, 1, ...].
+      key: consumed here.
+      batch: N, labels a step.
+      starts: initial sets per seed.
+      progress: called with (strategies done, all, name).
+    """
+    seeds = banks.index.shape[0]
+    run = jax.jit(jax.vmap(make_evaluation(environment, strategies, batch, starts), (None, 0, 0, 0)))
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(seeds))
+    out = {}
+    for i, name in enumerate(strategies):
+        began = time.perf_counter()
+        metrics, picks = jax.device_get(run(jnp.int32(i), params, banks, keys))
+        out[name] = Curves(metrics, picks, time.perf_counter() - began)
+        progress(i + 1, len(strategies), name)
+    return out

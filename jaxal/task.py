@@ -1,0 +1,154 @@
+"""A task: one pool to label from, with the rows that give the state and the rows that score the classifier.
+
+Symbols, used in every module: M tasks in a bank, P pool rows, S state rows, H hold-out rows, R = P + S + H rows in
+all, D latent size (with the constant 1), C classes, B slots for labels, N labels a step, T steps, K candidates,
+F action features.
+
+Tasks of different data sets are padded to common shapes and stacked to a `Task` whose fields have a leading axis M, a
+*bank*. `select` takes one out of a bank without copying the Gram matrices: an episode gathers from them only the
+columns of the points that it labels, so any number of episodes may share one bank.
+"""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxal import distances
+
+
+class Task(NamedTuple):
+    """What an episode needs to know of its data."""
+
+    gram: chex.Array | None  # [M, P, R] inner products of the pool's latents with all rows', of the whole bank
+    latents: chex.Array | None  # [M, R, D] where there is no Gram matrix, and for solvers that need them
+    index: chex.Array  # [] int32, the task's place in the bank
+    pool_labels: chex.Array  # [P] int32; -1: padding
+    holdout_labels: chex.Array  # [H] int32; -1: padding
+    class_mask: chex.Array  # [C] bool; False: not a class of this task
+    geometry: distances.Geometry  # of the pool, nothing labelled
+    norms: chex.Array  # [P] squared norms of the pool's latents, without the constant 1
+
+    @property
+    def pool_mask(self) -> chex.Array:
+        """[P] bool, False on padding."""
+        return self.pool_labels >= 0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(P, S, H)."""
+        rows = self.gram.shape[-1] if self.gram is not None else own_latents(self).shape[0]
+        pool, holdout = self.pool_labels.shape[-1], self.holdout_labels.shape[-1]
+        return pool, rows - pool - holdout, holdout
+
+
+class Rows(NamedTuple):
+    """A task on the host, before it is padded: row numbers into a data set's latents."""
+
+    pool: np.ndarray
+    state: np.ndarray
+    holdout: np.ndarray
+
+
+def standardise(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """`pool` [P, D] and `others` [., D] centred and scaled by the pool's means and deviations.
+
+    They are also divided by sqrt(D), so that a latent's mean squared norm is 1 whatever its size, and one
+    regularisation strength or learning rate means the same for every encoder. Constant columns become zero.
+    """
+    mean, deviation = pool.mean(0, dtype=np.float64), pool.std(0, dtype=np.float64)
+    moving = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6)
+    scale = np.where(moving, 1.0 / np.where(moving, deviation, 1.0), 0.0) / np.sqrt(max(moving.sum(), 1))
+    return [((x - mean) * scale).astype(np.float32) for x in (pool, *others)]
+
+
+def make_task(
+    latents: np.ndarray,
+    labels: np.ndarray,
+    rows: Rows,
+    *,
+    metric: str,
+    shape: tuple[int, int, int] | None = None,
+    classes: int | None = None,
+    keep_latents: bool = False,
+    gram_limit: int = 2**31,
+) -> Task:
+    """A bank of one task.
+
+    Args:
+      latents: [n, D] float32, of the whole data set.
+      labels: [n] int32, 0..C-1 (-1 in rows that the task does not use).
+      rows: which rows are pool, state and hold-out.
+      metric: distance between latents, one of `distances.METRICS`.
+      shape: (P, S, H) to pad to; the task's own by default. State rows are never padded.
+      classes: C to pad to; the task's own by default.
+      keep_latents: keep the latents beside the Gram matrix.
+      gram_limit: bytes; a larger Gram matrix is not made, and columns are computed from the latents.
+    """
+    own = (len(rows.pool), len(rows.state), len(rows.holdout))
+    sizes = shape or own
+    assert sizes[1] == own[1], "the number of state rows is part of the policy's input"
+    parts = standardise(*(latents[r] for r in rows))
+    z = np.concatenate([np.pad(x, ((0, size - len(x)), (0, 0))) for x, size in zip(parts, sizes, strict=True)])
+    present = int(labels.max()) + 1
+    pad = lambda x, size: np.pad(x, (0, size - len(x)), constant_values=-1).astype(np.int32)
+    pool_labels = pad(labels[rows.pool], sizes[0])
+    fits = 4 * sizes[0] * sum(sizes) <= gram_limit
+    keep_latents = keep_latents or not fits
+    gram, latent_rows, geometry, norms = _prepare(metric, sizes[0], fits, keep_latents, z, pool_labels >= 0)
+    task = Task(
+        gram=gram,
+        latents=latent_rows,
+        index=np.zeros((), np.int32),
+        pool_labels=pool_labels,
+        holdout_labels=pad(labels[rows.holdout], sizes[2]),
+        class_mask=np.arange(classes or present) < present,
+        geometry=geometry,
+        norms=norms,
+    )
+    return jax.tree.map(lambda x: jnp.asarray(x)[None], task)
+
+
+def _prepare_impl(metric, pool, with_gram, with_latents, z, mask):
+    """Gram matrix, latents with the constant 1, geometry and norms of one task."""
+    z1 = jnp.concatenate([z, jnp.ones((len(z), 1), z.dtype)], 1)
+    gram = distances.inner(z1[:pool], z1) if with_gram else None
+    geometry = distances.geometry(metric, z[:pool], mask)
+    return gram, (z1 if with_latents else None), geometry, jnp.sum(z[:pool] ** 2, -1)
+
+
+_prepare = jax.jit(_prepare_impl, static_argnums=(0, 1, 2, 3))
+
+
+def stack(tasks: list[Task]) -> Task:
+    """One bank of several banks of equal shapes, in their order."""
+    bank = jax.tree.map(lambda *xs: jnp.concatenate(xs), *tasks)
+    return bank._replace(index=jnp.arange(len(bank.index), dtype=jnp.int32))
+
+
+def select(bank: Task, index: chex.Array) -> Task:
+    """The task at `index` [] int32 of a bank; Gram matrices and latents stay the bank's."""
+    small = jax.tree.map(lambda x: x[index], bank._replace(gram=None, latents=None))
+    return small._replace(gram=bank.gram, latents=bank.latents, index=index)
+
+
+def columns(task: Task, picks: chex.Array) -> chex.Array:
+    """Inner products of the latents of pool rows `picks` [N] int32 with those of all rows: [N, R] float32."""
+    if task.gram is not None:
+        return task.gram[task.index, picks]
+    z = own_latents(task)
+    return distances.inner(z[picks], z)
+
+
+def own_latents(task: Task) -> chex.Array:
+    """The task's latents [R, D], the constant 1 last."""
+    assert task.latents is not None
+    return task.latents[0] if task.latents.shape[0] == 1 else task.latents[task.index]
+
+
+def distance_columns(metric: str, task: Task, inner_columns: chex.Array, picks: chex.Array) -> chex.Array:
+    """Distances from pool rows `picks` [N] to the pool, given their `columns` [N, R]: [N, P] float32."""
+    pool = inner_columns[:, : task.norms.shape[-1]] - 1.0  # without the constant
+    return distances.from_inner(metric, pool, task.norms[picks], task.norms)

@@ -1,0 +1,265 @@
+"""Training of the acquisition policy: warm start, then iterations of episodes, replay and updates.
+
+`make_trainer` gives functions for one seed; `train` runs all seeds at once by `vmap`, one jitted and donated function
+an iteration, with a host loop around it for progress, early stopping and the parameters that validate best.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxal.config import Config
+from jaxal.ddqn import Agent, AgentState
+from jaxal.environment import Environment
+from jaxal.episode import Score, as_transition, epsilon_greedy, rollout
+from jaxal.observation import Observation
+from jaxal.replay import Replay
+from jaxal.strategies import random
+from jaxal.task import Task, select
+
+
+class Scaling(NamedTuple):
+    """How the rewards of each data set become comparable: (reward - baseline) / deviation."""
+
+    baseline: chex.Array  # [datasets, T]
+    deviation: chex.Array  # [datasets]
+
+
+class TrainState(NamedTuple):
+    """Everything that training changes."""
+
+    agent: AgentState
+    buffer: Any
+    scaling: Scaling
+    best_params: chex.ArrayTree
+    best_value: chex.Array  # [] validation score of `best_params`
+
+
+class Sources(NamedTuple):
+    """What a policy is trained on."""
+
+    bank: Task  # tasks scored on reward rows
+    validation: Task  # the same tasks scored on validation rows
+    dataset: chex.Array  # [M] int32, the data set that each task was cut from
+
+
+class Trainer(NamedTuple):
+    """Pure functions for one seed."""
+
+    init: Callable[[Sources, chex.PRNGKey], TrainState]
+    """(sources, key): a fresh agent, and a buffer filled by random episodes"""
+    iterate: Callable[[TrainState, Sources, chex.Array, chex.PRNGKey], tuple[TrainState, dict[str, chex.Array]]]
+    """(state, sources, epsilon, key): episodes, then updates"""
+    validate: Callable[[TrainState, Sources], tuple[TrainState, chex.Array]]
+    """(state, sources): score the present parameters and keep them if they are the best so far"""
+
+
+def make_trainer(
+    config: Config, environment: Environment, agent: Agent, replay: Replay, datasets: int
+) -> Trainer:
+    """The trainer of one seed.
+
+    Args:
+      config: settings.
+      environment: made for the sources' shapes.
+      agent: the double deep Q-network.
+      replay: the buffer.
+      datasets: number of data sets among the sources.
+    """
+    settings, batch, steps = config.train, config.environment.batch, environment.steps
+    sequential = jnp.asarray(config.environment.batch_selection == "sequential")
+
+    def greedy(params) -> Score:
+        return lambda o, key: agent.values(params, o.state, o.actions)
+
+    def play(bank: Task, score: Score, tasks: chex.Array, key: chex.PRNGKey):
+        """One episode on each of `tasks` [E]: transitions [E, T, ...]."""
+
+        def episode(index, key):
+            task = select(bank, index)
+            start_key, run_key = jax.random.split(key)
+            return rollout(
+                environment,
+                score,
+                task,
+                environment.initial_set(task, start_key),
+                run_key,
+                batch=batch,
+                sequential=sequential,
+                record_first=lambda state: None,
+                record=lambda step: as_transition(step, steps, settings.target_candidates),
+                candidates=settings.candidates,
+            )[1]
+
+        return jax.vmap(episode)(tasks, jax.random.split(key, len(tasks)))
+
+    def store(buffer, transitions, tasks, scaling, sources):
+        """Adds transitions [E, T, ...] with scaled rewards."""
+        which = sources.dataset[tasks]
+        rewards = (transitions.reward - scaling.baseline[which]) / scaling.deviation[which][:, None]
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), transitions._replace(reward=rewards))
+        return replay.add(buffer, flat)
+
+    def init(sources: Sources, key: chex.PRNGKey) -> TrainState:
+        agent_key, play_key = jax.random.split(key)
+        state = agent.init(agent_key)
+        count = len(sources.dataset)
+        tasks = jnp.arange(max(settings.warm_start_episodes, count)) % count
+        transitions = play(sources.bank, lambda o, k: random(None, o, k), tasks, play_key)
+        scaling = _fit_scaling(transitions.reward, sources.dataset[tasks])
+        buffer = replay.init(jax.tree.map(lambda x: x[0, 0], transitions))
+        buffer = store(buffer, transitions, tasks, scaling, sources)
+        return TrainState(state, buffer, scaling, state.params, jnp.asarray(-jnp.inf))
+
+    def _fit_scaling(rewards: chex.Array, which: chex.Array) -> Scaling:
+        """Per-data-set baseline and deviation of rewards [E, T] of data sets `which` [E]."""
+        member = jax.nn.one_hot(which, datasets, axis=0)  # [datasets, E]
+        mean = member @ rewards / jnp.maximum(jnp.sum(member, 1, keepdims=True), 1)
+        baseline = jax.vmap(_smooth)(mean) if settings.time_baseline else jnp.zeros_like(mean)
+        if not settings.scale_reward:
+            return Scaling(baseline, jnp.ones(datasets))
+        left = rewards - baseline[which]
+        count = jnp.maximum(jnp.sum(member, 1) * steps, 1)
+        centre = jnp.sum(member @ left, 1) / count
+        variance = jnp.sum(member @ (left - centre[which][:, None]) ** 2, 1) / count
+        return Scaling(baseline, jnp.maximum(jnp.sqrt(variance), 1e-6))
+
+    def iterate(state: TrainState, sources: Sources, epsilon: chex.Array, key: chex.PRNGKey):
+        task_key, play_key, update_key = jax.random.split(key, 3)
+        tasks = jax.random.randint(task_key, (settings.episodes,), 0, len(sources.dataset))
+        score = epsilon_greedy(greedy(state.agent.params), epsilon)
+        transitions = play(sources.bank, score, tasks, play_key)
+        buffer = store(state.buffer, transitions, tasks, state.scaling, sources)
+
+        def update(carry, key):
+            learner, buffer = carry
+            sample, places = replay.sample(buffer, key)
+            learner, errors = agent.update(learner, sample)
+            return (learner, replay.reprioritise(buffer, places, errors)), jnp.mean(errors**2)
+
+        keys = jax.random.split(update_key, settings.updates)
+        (learner, buffer), losses = jax.lax.scan(update, (state.agent, buffer), keys)
+        report = {"return": jnp.mean(jnp.sum(transitions.reward, 1)), "loss": jnp.mean(losses)}
+        return state._replace(agent=learner, buffer=buffer), report
+
+    def validate(state: TrainState, sources: Sources) -> tuple[TrainState, chex.Array]:
+        tasks = jnp.arange(settings.validation_episodes) % len(sources.dataset)
+        value = jnp.mean(score_episodes(greedy(state.agent.params), sources.validation, tasks))
+        better = value > state.best_value
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.agent.params, state.best_params)
+        return state._replace(best_params=best, best_value=jnp.maximum(value, state.best_value)), value
+
+    def score_episodes(score: Score, bank: Task, tasks: chex.Array) -> chex.Array:
+        """Mean hold-out quality over each of the greedy episodes on `tasks` [E], from fixed starts: [E]."""
+
+        def episode(index, key):
+            task = select(bank, index)
+            start_key, run_key = jax.random.split(key)
+            initial = environment.initial_set(task, start_key)
+            first, rest = rollout(
+                environment,
+                score,
+                task,
+                initial,
+                run_key,
+                batch=batch,
+                sequential=sequential,
+                record_first=lambda state: state.value,
+                record=lambda step: step.state.value,
+            )
+            return jnp.mean(jnp.append(rest, first))
+
+        return jax.vmap(episode)(tasks, jax.random.split(jax.random.key(0), len(tasks)))
+
+    return Trainer(init, iterate, validate)
+
+
+def _smooth(curve: chex.Array) -> chex.Array:
+    """`curve` [T] averaged over windows of five (fewer at the ends)."""
+    window = jnp.ones(5)
+    return jnp.convolve(curve, window, "same") / jnp.convolve(jnp.ones_like(curve), window, "same")
+
+
+def stabilised(returns: np.ndarray, patience: int, tolerance: float) -> bool:
+    """Whether the mean return [iterations, seeds] has stopped growing, in every seed.
+
+    It has when the last `patience` iterations are on average no more than `tolerance` above those before them.
+    """
+    if not patience or len(returns) < 2 * patience:
+        return False
+    last, before = returns[-patience:].mean(0), returns[-2 * patience : -patience].mean(0)
+    return bool(np.all(last <= before + tolerance))
+
+
+def observation_sizes(environment: Environment, bank: Task) -> tuple[int, int]:
+    """Lengths of the state vector and of a candidate's features."""
+
+    def first(task) -> Observation:
+        initial = environment.initial_set(task, jax.random.key(0))
+        state = environment.reset(task, initial, jax.random.key(0))
+        return environment.observe(task, state, jnp.arange(1))
+
+    shape = jax.eval_shape(lambda b: first(select(b, jnp.int32(0))), bank)
+    return shape.state.shape[0], shape.actions.shape[1]
+
+
+class Trained(NamedTuple):
+    """The outcome of training, with a leading seed axis."""
+
+    params: chex.ArrayTree
+    returns: np.ndarray  # [iterations, seeds]
+    validation: np.ndarray  # [validations, seeds]
+    seconds: float
+    compile_seconds: float
+
+
+def train(
+    trainer: Trainer,
+    config: Config,
+    sources: Sources,
+    key: chex.PRNGKey,
+    seeds: int,
+    progress: Callable[[int, int, str], None] = lambda done, total, note: None,
+) -> Trained:
+    """Trains all seeds at once.
+
+    Args:
+      trainer: functions for one seed.
+      config: settings.
+      sources: with a leading seed axis on every array.
+      key: consumed here.
+      seeds: how many.
+      progress: called with (iterations done, iterations at the most, a note) after each.
+    """
+    settings = config.train
+    epsilons = np.linspace(settings.epsilon_start, settings.epsilon_end, settings.iterations, dtype=np.float32)
+    keys = jax.vmap(lambda s: jax.random.split(jax.random.fold_in(key, s), settings.iterations + 1))(
+        jnp.arange(seeds)
+    )
+    began = time.perf_counter()
+    init = jax.jit(jax.vmap(trainer.init))
+    iterate = jax.jit(jax.vmap(trainer.iterate, (0, 0, None, 0)), donate_argnums=0)
+    validate = jax.jit(jax.vmap(trainer.validate), donate_argnums=0)
+    state = jax.block_until_ready(init(sources, keys[:, 0]))
+    returns, scores = [], []
+    for i in range(settings.iterations):
+        state, report = iterate(state, sources, epsilons[i], keys[:, i + 1])
+        returns.append(np.asarray(report["return"]))
+        last = i + 1 == settings.iterations or stabilised(
+            np.array(returns), settings.patience, settings.tolerance
+        )
+        if last or (i + 1) % settings.validation_every == 0:
+            state, score = validate(state, sources)
+            scores.append(np.asarray(score))
+        progress(i + 1, settings.iterations, f"return {returns[-1].mean():.3f}")
+        if last:
+            break
+    seconds = time.perf_counter() - began
+    return Trained(
+        jax.device_get(state.best_params), np.array(returns), np.array(scores), seconds, 0.0
+    )
