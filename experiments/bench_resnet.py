@@ -4,9 +4,10 @@ Command:  python experiments/bench_resnet.py            (PyTorch is optional: pi
 Cost:     about 2 minutes on 2 CPU cores.
 Expected: on a CPU, {expected}
 
-Both sides get the same float32 batch already in memory and return pooled latents. PyTorch runs in `inference_mode`
-in its own layout (NCHW) and in channels-last, whichever is faster counts. The two take turns, so that other load
-on the machine meets both; the best round of each is the rate, and the median tells how calm the machine was.
+Both sides get the same float32 batch already in memory and return pooled latents. PyTorch runs in
+`inference_mode` in its own layout (NCHW) and in channels-last, whichever is faster counts. The two take
+turns, so that other load on the machine meets both; the best round of each is the rate, and the median tells
+how calm the machine was.
 """
 
 import argparse
@@ -24,7 +25,7 @@ sys.path.append(str(Path(__file__).parent.parent / "tests" / "goldens"))
 
 
 def jaxal_pass(images: np.ndarray, dtype: str) -> Callable[[], object]:
-    """A call of our jitted forward pass on images [n, 224, 224, 3] float32, compiled before it is returned."""
+    """A call of our jitted forward pass on images [n, 224, 224, 3] float32, compiled already."""
     encoder = make_encoder("resnet50", dtype=dtype)
     variables = encoder.init(jax.random.key(0))
     forward = jax.jit(lambda variables, images: encoder.apply(variables, images).latents)
@@ -39,8 +40,8 @@ def jaxal_pass(images: np.ndarray, dtype: str) -> Callable[[], object]:
 def torch_passes(images: np.ndarray) -> dict[str, Callable[[], object]]:
     """The same for PyTorch on the CPU, once per memory layout; empty without PyTorch."""
     try:
-        import torch
-        from torch_resnet import ResNet
+        import torch  # pyright: ignore[reportMissingImports] - optional
+        from torch_resnet import ResNet  # pyright: ignore[reportMissingImports] - on the path set above
     except ImportError:
         print("PyTorch is not installed: only jaxal is timed")
         return {}
@@ -65,7 +66,7 @@ def torch_passes(images: np.ndarray) -> dict[str, Callable[[], object]]:
 
 def main() -> None:
     """Time every contender in turn and print a line for each."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")

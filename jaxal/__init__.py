@@ -1,0 +1,1 @@
+"""Batch active learning with a learned acquisition policy, in pure-functional JAX."""

@@ -92,9 +92,7 @@ def linear_probe(config: ClassifierConfig, metric: str) -> Classifier:
         if config.solver == "newton":
             model = model._replace(inverse=_border(model.inverse, kernel, start, size, config.l2))
         model, logits = solve(config, task, model, kernel, labelled)
-        geometry = distances.extend(
-            fitted.geometry, distance_columns(metric, task, added, picks), new
-        )
+        geometry = distances.extend(fitted.geometry, distance_columns(metric, task, added, picks), new)
         return Fitted(_masked(logits, task), geometry, model)
 
     def presume(task, fitted, row) -> Fitted:

@@ -16,6 +16,20 @@ DEFAULT_FEATURES = (
     "class_frequency",
     "local_density",
 )
+STRATEGIES = (
+    "ddqn",
+    "linear_cem",
+    "random",
+    "margin",
+    "entropy",
+    "least_confidence",
+    "average_confidence",
+    "k_center",
+    "typicality",
+    "typiclust",
+    "untrained_q",
+    "balanced_oracle",
+)
 
 
 def _require(condition: bool, field_name: str, value: object, right: str) -> None:
@@ -66,9 +80,9 @@ class ClassifierConfig:
 
     solver: Literal["newton", "gd", "adam"] = "newton"
     """newton: regularised logistic regression, converged. gd, adam: a fixed number of full-batch epochs"""
-    l2: float = 0.1
+    l2: float = 0.03
     """newton: weight of |W|^2 / 2 beside the summed cross-entropy (1 / C of scikit-learn)"""
-    iterations: int = 25
+    iterations: int = 40
     """newton: steps of the fixed-Hessian iteration, warm-started from the last fit"""
     learning_rate: float = 1e-4
     """gd, adam: fixed learning rate"""
@@ -119,8 +133,8 @@ class AgentConfig:
     hidden: tuple[int, ...] = (128, 128, 128)
     """widths of the hidden layers"""
     residual: str = ""
-    """a standardised action feature that is subtracted from Q, the last layer starting at zero: the untrained policy
-    then takes the smallest value of that feature. Empty: none"""
+    """an action feature that is added to Q (subtracted, with a leading "-"), the last layer starting at zero: the
+    untrained policy then takes the largest (smallest) value of that feature. Empty: none"""
     gamma: float = 0.99
     """discount"""
     target: Literal["double_q", "paper"] = "double_q"
@@ -142,10 +156,16 @@ class AgentConfig:
         _fraction(self, "gamma", "target_rate")
         _require(self.gradient_clip >= 0, "gradient_clip", self.gradient_clip, "0 (off) or more")
         _require(
-            self.replay_capacity >= self.batch_size, "replay_capacity", self.replay_capacity, "at least batch_size"
+            self.replay_capacity >= self.batch_size,
+            "replay_capacity",
+            self.replay_capacity,
+            "at least batch_size",
         )
         _require(
-            len(self.hidden) > 0 and min(self.hidden) > 0, "hidden", self.hidden, "at least one positive width"
+            len(self.hidden) > 0 and min(self.hidden) > 0,
+            "hidden",
+            self.hidden,
+            "at least one positive width",
         )
 
 
@@ -202,6 +222,30 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class EvaluationConfig:
+    """What the strategies are compared on."""
+
+    seeds: int = 3
+    """splits; each has its own trained policy and its own keys"""
+    starts: int = 8
+    """initial labelled sets per seed"""
+    first_seed: int = 0
+    """number of the first seed"""
+    strategies: tuple[str, ...] = STRATEGIES
+    """the strategies, by name"""
+    target_accuracy: float = 0.0
+    """report the labels needed for this accuracy; 0: 90% of the way from the mean start to the best mean end"""
+
+    def __post_init__(self):
+        _positive(self, "seeds", "starts")
+        _fraction(self, "target_accuracy")
+        _require(self.first_seed >= 0, "first_seed", self.first_seed, "0 or more")
+        unknown = [name for name in self.strategies if name not in STRATEGIES]
+        _require(not unknown, "strategies", ", ".join(unknown), f"among {', '.join(STRATEGIES)}")
+        _require(len(self.strategies) > 0, "strategies", self.strategies, "at least one name")
+
+
+@dataclass(frozen=True)
 class Config:
     """One experiment's settings."""
 
@@ -210,13 +254,19 @@ class Config:
     environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self):
         batch, candidates = self.environment.batch, self.train.target_candidates
         _require(candidates >= batch, "target_candidates", candidates, f"at least batch ({batch})")
         residual = self.agent.residual
         features = self.environment.action_features
-        _require(residual in ("", *features), "residual", residual, f"empty or one of {', '.join(features)}")
+        _require(
+            residual.removeprefix("-") in ("", *features),
+            "residual",
+            residual,
+            f"empty or one of {', '.join(features)}",
+        )
 
 
 def paper() -> Config:
@@ -240,7 +290,7 @@ def default() -> Config:
         ),
         agent=AgentConfig(
             hidden=(64, 64),
-            residual="margin",
+            residual="-margin",
             gamma=0.5,
             learning_rate=1e-3,
             loss="huber",

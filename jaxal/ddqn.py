@@ -27,7 +27,7 @@ class QNetwork(nn.Module):
     """
 
     hidden: tuple[int, ...]
-    residual: int | None = None  # column of the action features that is subtracted from the output
+    residual: tuple[int, float] | None = None  # (column of the action features, sign) that is added to the output
 
     @nn.compact
     def __call__(self, state: chex.Array, actions: chex.Array) -> chex.Array:
@@ -38,7 +38,10 @@ class QNetwork(nn.Module):
             x = nn.Dense(width, name=f"hidden_{i}")(nn.relu(x))
         begin = nn.linear.default_kernel_init if self.residual is None else nn.initializers.zeros
         q = nn.Dense(1, kernel_init=begin, name="q")(nn.relu(x))[..., 0]
-        return q if self.residual is None else q - actions[..., self.residual]
+        if self.residual is None:
+            return q
+        column, sign = self.residual
+        return q + sign * actions[..., column]
 
 
 class AgentState(NamedTuple):
@@ -92,7 +95,8 @@ def make_agent(config: AgentConfig, state_size: int, features: tuple[str, ...], 
       features: names of the action features, in order.
       batch: N, labels a step.
     """
-    residual = features.index(config.residual) if config.residual else None
+    name = config.residual
+    residual = (features.index(name.removeprefix("-")), -1.0 if name.startswith("-") else 1.0) if name else None
     network = QNetwork(config.hidden, residual)
     optimiser = optax.chain(
         optax.clip_by_global_norm(config.gradient_clip) if config.gradient_clip else optax.identity(),

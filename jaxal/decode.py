@@ -104,8 +104,10 @@ def _reason(error: Exception) -> str:
         return f"more than {MAX_PIXELS:,} pixels"
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image"
-    if "truncated" in str(error):
+    if "truncated" in str(error).lower():
         return "truncated"
+    if str(error).startswith(("Unable to decompress", "Unable to decode as")):
+        return "DICOM in a compression that needs pip install 'pylibjpeg[all]'"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return (str(error) or type(error).__name__).splitlines()[0][:100]

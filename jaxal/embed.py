@@ -10,9 +10,10 @@ import hashlib
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from jaxal.data import DataError, Dataset
 from jaxal.decode import resize
 from jaxal.encoders import Encoder, Variables
 from jaxal.images import LazyImages, progress_bar
-from jaxal.noise import Noise, NoiseConfig, add_noise
+from jaxal.noise import Noise, NoiseConfig, add_noise, noisy_copies
+from jaxal.splits import Split
 
 PREPROCESSING = "decode and resize, 1"  # to be counted up when either gives other pixels
 PART_ROWS = 256  # rows that an interruption loses at most, give or take a batch
@@ -42,21 +44,24 @@ def embed(
     rows: np.ndarray | None = None,
     noise: Noise | None = None,
     image_size: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Latents of `rows` [m] int (all rows by default): float32 [m, D], memory-mapped from `cache_dir`.
 
-    dataset: its inputs are `LazyImages` or uint8 images, as [n, H, W, C] or a sequence of [H, W, C].
+    dataset: its inputs are `LazyImages`, or uint8 images [n, H, W, C] with C 1 (grey) or 3.
     noise: the noise that every one of `rows` gets, so pass pool rows only; a call without gives clean ones.
     An image's noise depends on the key and on its row in `dataset`, not on which other rows are asked for.
     image_size: side in pixels; by default the encoder's own, or if it has none, 224 for encoded images and
     the size that they have for arrays.
+    progress: called as (rows done, rows) after every batch; by default a bar is shown. What it raises (an
+    interruption, say) ends the work, and the next call goes on from there.
 
-    Raises DataError, one line: inputs that are no images or have other channels than the encoder's, an image
-    that cannot be read any more, latents that are not finite (broken weights), an unwritable cache folder.
+    Raises DataError, one line: inputs that are no images, an image that cannot be read any more, latents that
+    are not finite (broken weights), an unwritable cache folder.
     """
     rows = np.arange(len(dataset)) if rows is None else np.asarray(rows)
     inputs, channels = dataset.inputs, len(encoder.mean)
-    if not isinstance(inputs, LazyImages) and np.asarray(inputs[0]).dtype != np.uint8:
+    if not isinstance(inputs, LazyImages) and (inputs.dtype != np.uint8 or inputs.ndim != 4):
         raise DataError(f"{dataset.name}: holds features, not images; there is nothing to embed")
     size = image_size or encoder.image_size or (224 if isinstance(inputs, LazyImages) else None)
     load = partial(_load, inputs, size, channels)
@@ -65,11 +70,7 @@ def embed(
     body = {**variables, "params": {k: v for k, v in variables["params"].items() if k != "head"}}
     key, config = noise or (None, None)
     forward = partial(latents_of, encoder, config, body, key)
-    first = load(0)
-    if channels not in (1, first.shape[-1]):
-        raise DataError(
-            f"{dataset.name}: images of {first.shape[-1]} channels; {encoder.name} takes 1 or {channels}"
-        )
+    first = load(rows[0] if len(rows) else 0)
     one = forward.func.lower(*forward.args, first[None], jnp.zeros(1, jnp.int32))
     width = one.out_info.shape[-1]
     if not len(rows):
@@ -87,16 +88,43 @@ def embed(
     }
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        _fill(parts, width, final, rows, batch_size, load, forward)
+        with _bar() if progress is None else nullcontext(progress) as report:
+            _fill(parts, width, final, rows, batch_size, load, forward, report)
         with suppress(FileNotFoundError):  # another process was faster, and has cleared the parts away
             joined = (np.load(part) for part in parts.values())
             _write(final, lambda file: _save_rows(file, joined, (len(rows), width)))
         latents = np.load(final, mmap_mode="r")
-        for part in parts.values():
+        for part in cache.glob(f"{name}.*.part"):  # those of another batch size too
             part.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"{cache}: latents cannot be cached: {error.strerror or error}") from None
     return latents
+
+
+def embed_noisy_pools(
+    dataset: Dataset,
+    encoder: Encoder,
+    variables: Variables,
+    latents: np.ndarray,
+    splits: Sequence[Split],
+    key: jax.Array,
+    fraction: float,
+    **options: Any,
+) -> tuple[Dataset, list[Split]]:
+    """Put noisy copies of a fraction of every pool, and of every source pool, in the place of clean ones.
+
+    A row may be in one seed's pool and in another's test part, so the clean latents stay, and noisy ones
+    follow.
+
+    latents: [n, D] float32, `embed`'s of the whole data set. fraction: 0..1. options: as for `embed`.
+    Consumes the key. Returns the data set of latents [n + m, D], and the splits with noisy rows (n or above)
+    in their pools.
+    """
+    draw, distort = jax.random.split(key)
+    rows, noisy = noisy_copies(draw, splits, fraction, len(dataset))
+    copies = embed(dataset, encoder, variables, rows=rows, noise=Noise(distort), **options)
+    extended = replace(dataset, inputs=latents).take(np.r_[: len(dataset), rows])
+    return replace(extended, inputs=np.concatenate([latents, copies])), noisy
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -116,11 +144,18 @@ def latents_of(
 
 def _load(inputs: Any, size: int | None, channels: int, row: int) -> np.ndarray:
     """One image as the device gets it: uint8 [H, W, C]."""
-    image = np.asarray(inputs[int(row)])
-    image = image[..., None] if image.ndim == 2 else image
+    image = inputs[int(row)]
     if image.shape[-1] == 1 and (channels == 3 or size is not None):
         image = np.repeat(image, 3, axis=-1)
     return image if size is None else resize(image, size)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar as a callback."""
+    with progress_bar() as bar:
+        task = bar.add_task("embedding images")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _fill(
@@ -131,29 +166,30 @@ def _fill(
     batch_size: int,
     load: Callable[[int], np.ndarray],
     forward: Callable[..., jax.Array],
+    report: Callable[[int, int], None],
 ) -> None:
     """Compute and write the parts that are missing, unless another process has finished meanwhile."""
     absent = lambda span: _read(parts[span], (span[1] - span[0], width)) is None
     missing = [span for span in parts if absent(span)]
-    with progress_bar() as bar:
-        left = sum(stop - start for start, stop in missing)
-        task = bar.add_task("embedding images", total=len(rows), completed=len(rows) - left)
-        wanted = (span for span in missing if absent(span) and _read(final, (len(rows), width)) is None)
-        batches = (
-            (span, np.arange(at, min(at + batch_size, span[1])))
-            for span in wanted
-            for at in range(span[0], span[1], batch_size)
-        )
-        done: list[np.ndarray] = []
-        for span, at, latents in _stream(batches, rows, batch_size, load, forward):
-            if not np.isfinite(latents).all():
-                raise DataError(f"latents of row {rows[at[0]]} or near are not finite: broken weights?")
-            done.append(latents)
-            bar.advance(task, len(at))
-            if at[-1] + 1 == span[1]:
-                part = np.concatenate(done)
-                _write(parts[span], lambda file, part=part: np.save(file, part))
-                done = []
+    ready = len(rows) - sum(stop - start for start, stop in missing)
+    report(ready, len(rows))
+    wanted = (span for span in missing if absent(span) and _read(final, (len(rows), width)) is None)
+    batches = (
+        (span, np.arange(at, min(at + batch_size, span[1])))
+        for span in wanted
+        for at in range(span[0], span[1], batch_size)
+    )
+    done: list[np.ndarray] = []
+    for span, at, latents in _stream(batches, rows, batch_size, load, forward):
+        if not np.isfinite(latents).all():
+            raise DataError(f"latents of row {rows[at[0]]} or near are not finite: broken weights?")
+        done.append(latents)
+        if at[-1] + 1 == span[1]:
+            part = np.concatenate(done)
+            _write(parts[span], lambda file, part=part: np.save(file, part))
+            done = []
+        ready += len(at)
+        report(ready, len(rows))
 
 
 def _stream(
@@ -194,9 +230,7 @@ def _stream(
         threads.shutdown(cancel_futures=True)
 
 
-def _key(
-    inputs: Any, rows: np.ndarray, size: int | None, body: Variables, program: str, noise: Noise | None
-) -> str:
+def _key(inputs: Any, rows: np.ndarray, size: int | None, body: Variables, program: str, noise: Noise | None) -> str:
     """A hash of all that the latents depend on."""
     total = hashlib.blake2b(f"{PREPROCESSING} {size} {program}".encode(), digest_size=16)
     for path, leaf in jax.tree_util.tree_leaves_with_path(body):

@@ -68,9 +68,7 @@ def choose(
         supposed = supposed._replace(
             unlabelled=keep(presumed.unlabelled, supposed.unlabelled),
             class_counts=keep(presumed.class_counts, supposed.class_counts),
-            fitted=supposed.fitted._replace(
-                geometry=keep(presumed.fitted.geometry, supposed.fitted.geometry)
-            ),
+            fitted=supposed.fitted._replace(geometry=keep(presumed.fitted.geometry, supposed.fitted.geometry)),
         )
         return (supposed, taken.at[place].set(True)), (candidates[place], seen.actions[place])
 
@@ -126,9 +124,7 @@ def rollout(
     def body(carry, key):
         state, rows, observation = carry
         choose_key, step_key, look_key = jax.random.split(key, 3)
-        picks, actions = choose(
-            environment, score, task, state, rows, observation, choose_key, batch, sequential
-        )
+        picks, actions = choose(environment, score, task, state, rows, observation, choose_key, batch, sequential)
         state, reward = environment.step(task, state, picks, step_key)
         rows, following = look(state, look_key)
         kept = record(Step(observation, actions, picks, reward, following, state))

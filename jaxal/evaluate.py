@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxal.environment import Environment, State, holdout_logits
-from jaxal.episode import Step, rollout
+from jaxal.episode import rollout
 from jaxal.metrics import METRICS
 from jaxal.strategies import Strategy
 from jaxal.task import Task, select
@@ -45,9 +45,7 @@ def make_evaluation(
         task = select(bank, jnp.int32(0))
 
         def score(observation, key):
-            branches = [
-                lambda o, k, name=name: strategies[name].score(params.get(name), o, k) for name in names
-            ]
+            branches = [lambda o, k, name=name: strategies[name].score(params.get(name), o, k) for name in names]
             return jax.lax.switch(which, branches, observation, key)
 
         def episode(key):

@@ -61,9 +61,7 @@ class LazyImages:
         if isinstance(row, int | np.integer):
             return decode(self.encoded(int(row)), str(self.keys[row]))
         rows = np.arange(len(self))[row]
-        return replace(
-            self, keys=tuple(self.keys[i] for i in rows), digests=tuple(self.digests[i] for i in rows)
-        )
+        return replace(self, keys=tuple(self.keys[i] for i in rows), digests=tuple(self.digests[i] for i in rows))
 
     def encoded(self, row: int) -> bytes:
         """The bytes of one image; a DataError where they are gone or no longer those first seen."""
@@ -228,9 +226,7 @@ def _groups(
         ids, source = _matches(group_regex, names, "group"), "the group pattern"
     else:
         found = [
-            match.lastgroup and match[match.lastgroup]
-            for name in names
-            if (match := KERMANY.match(Path(name).name))
+            match.lastgroup and match[match.lastgroup] for name in names if (match := KERMANY.match(Path(name).name))
         ]
         if len(found) < len(names):
             return None, []

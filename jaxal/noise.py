@@ -7,6 +7,7 @@ computed in nor on which other images are noisy.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -15,6 +16,8 @@ import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jaxal.splits import Split
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,35 @@ def noisy_rows(key: jax.Array, rows: np.ndarray, fraction: float) -> np.ndarray:
     """
     if not 0 <= fraction <= 1:
         raise ValueError(f"noise fraction {fraction} is not within 0 and 1")
-    turns = jax.vmap(lambda row: jax.random.uniform(jax.random.fold_in(key, row)))(
-        jnp.asarray(rows, jnp.int32)
-    )
+    turns = jax.vmap(lambda row: jax.random.uniform(jax.random.fold_in(key, row)))(jnp.asarray(rows, jnp.int32))
     chosen = np.argsort(np.asarray(turns), kind="stable")[: round(fraction * len(rows))]
     return np.sort(np.asarray(rows)[chosen])
+
+
+def noisy_copies(
+    key: jax.Array, splits: Sequence[Split], fraction: float, count: int
+) -> tuple[np.ndarray, list[Split]]:
+    """Which rows need a noisy copy, and the splits in which the copies stand for the clean rows.
+
+    The copy of `rows[k]` is to be row `count + k`, behind the `count` clean rows of the data set. In the pool
+    and the source pool of each split, `fraction` of the rows is replaced; all other parts stay clean. Splits
+    share copies where they can. Consumes the key.
+    """
+    chosen = {
+        (i, part): noisy_rows(key, getattr(split, part), fraction)
+        for i, split in enumerate(splits)
+        for part in ("source_pool", "pool")
+    }
+    rows = np.unique(np.concatenate([np.zeros(0, int), *chosen.values()]))
+
+    def replaced(i: int, split: Split, part: str) -> np.ndarray:
+        pool = getattr(split, part)
+        return np.where(np.isin(pool, chosen[i, part]), count + np.searchsorted(rows, pool), pool)
+
+    return rows, [
+        split._replace(source_pool=replaced(i, split, "source_pool"), pool=replaced(i, split, "pool"))
+        for i, split in enumerate(splits)
+    ]
 
 
 @partial(jax.jit, static_argnames="config")
@@ -107,6 +134,4 @@ def zoom_and_rotate(image: jax.Array, zoom: jax.Array, angle: jax.Array) -> jax.
         [cosine * row + sine * column + (height - 1) / 2, cosine * column - sine * row + (width - 1) / 2]
     )
     # dm-pix's affine_transform would interpolate between the colour channels too: four times slower here.
-    return jnp.asarray(
-        jax.vmap(lambda plane: dm_pix.flat_nd_linear_interpolate(plane, places), -1, -1)(image)
-    )
+    return jnp.asarray(jax.vmap(lambda plane: dm_pix.flat_nd_linear_interpolate(plane, places), -1, -1)(image))

@@ -64,6 +64,11 @@ def entropy(c: Candidates) -> chex.Array:
     return -jnp.sum(jnp.where(p > 0, p * jnp.log(jnp.maximum(p, 1e-38)), 0.0), -1)
 
 
+def typicality(c: Candidates) -> chex.Array:
+    """Far from the labelled points and near to other ones: nearest labelled distance / local density."""
+    return c.nearest_labelled / jnp.maximum(c.local_density, 1e-6)
+
+
 ACTION_FEATURES: dict[str, Callable[[Candidates], chex.Array]] = {
     "score": score,
     "mean_distance_labelled": lambda c: c.mean_distance_labelled,
@@ -73,7 +78,9 @@ ACTION_FEATURES: dict[str, Callable[[Candidates], chex.Array]] = {
     "nearest_labelled": lambda c: c.nearest_labelled,
     "local_density": lambda c: c.local_density,
     "class_frequency": lambda c: c.class_frequency,
-    "typicality": lambda c: c.nearest_labelled / jnp.maximum(c.local_density, 1e-6),
+    "typicality": typicality,
+    "log_typicality": lambda c: jnp.log(jnp.maximum(typicality(c), 1e-6)),
+    "uncertain_typicality": lambda c: typicality(c) * (1.0 - margin(c)),
     "class_0_probability": lambda c: c.probabilities[:, 0],
 }
 

@@ -34,7 +34,7 @@ class Split(NamedTuple):
         return Rows(self.pool, self.state, self.test)
 
 
-def sizes(n: int, config: SplitConfig, official_test: bool = False) -> dict[str, int]:
+def sizes(n: int, config: SplitConfig, official_test: bool = False, train_only: bool = False) -> dict[str, int]:
     """Rows of each part when `n` rows are to be cut.
 
     By default a fifth of the rows is for testing (1,000 at the most; none where there is an official test split),
@@ -44,17 +44,19 @@ def sizes(n: int, config: SplitConfig, official_test: bool = False) -> dict[str,
     held = min(500, n * 3 // 20)
     auto = {"reward": held, "validation": held, "test": min(1000, n // 5)}
     out = {name: getattr(config, name) or auto.get(name, 0) for name in PARTS}
-    if official_test:
+    if official_test or train_only:
         out["test"] = 0
-    pools = ("source_pool",) if config.protocol == "paper" else ("source_pool", "pool")
+    pools = ("source_pool",) if train_only or config.protocol == "paper" else ("source_pool", "pool")
+    if len(pools) == 1:
+        out["pool"] = 0
     automatic = [name for name in pools if not out[name]]
     left = max(n - sum(out.values()), 0)
     out.update({name: min(2000, left // len(automatic)) for name in automatic})
     return out
 
 
-def split(dataset: Dataset, config: SplitConfig, seed: int) -> Split:
-    """Cuts a data set.
+def split(dataset: Dataset, config: SplitConfig, seed: int, train_only: bool = False) -> Split:
+    """Cuts a data set. One that is only trained on needs no test rows, and one pool.
 
     Where the data set has an official test split, that is the test part (all of it, unless `config.test` asks for
     fewer), and the other parts come from the rest.
@@ -65,7 +67,7 @@ def split(dataset: Dataset, config: SplitConfig, seed: int) -> Split:
     rng = np.random.default_rng([seed, 0x5111])
     official = np.zeros(len(dataset), bool) if dataset.official is None else dataset.official == "test"
     free = np.flatnonzero(~official)
-    wanted = sizes(len(free), config, official_test=bool(official.any()))
+    wanted = sizes(len(free), config, bool(official.any()), train_only)
     parts: dict[str, np.ndarray] = {}
     if official.any():
         rows = np.flatnonzero(official)
@@ -73,7 +75,7 @@ def split(dataset: Dataset, config: SplitConfig, seed: int) -> Split:
     for name in ("test", "reward", "validation", "state", "source_pool", "pool"):
         if name not in parts:
             parts[name], free = _draw(free, dataset, wanted[name], rng, name)
-    if config.protocol == "paper":
+    if train_only or config.protocol == "paper":
         parts["pool"] = parts["source_pool"]
     for name in ("source_pool", "pool"):
         missing = len(dataset.classes) - len(np.unique(dataset.labels[parts[name]]))

@@ -207,16 +207,14 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0][:150]}" if text else type(error).__name__
 
 
-def load_tfds(
-    name: str, data_dir: str | Path, *, group_regex: str | None = None, strict: bool = False
-) -> Dataset:
+def load_tfds(name: str, data_dir: str | Path, *, group_regex: str | None = None, strict: bool = False) -> Dataset:
     """A TFDS data set under `data_dir` as a `Dataset`; its splits train, validation and test are official.
 
     `kather2016` and `kermany_pneumonia` are prepared where they are not yet (see `prepare`); any other must
-    have been prepared with `file_format="array_record"`. Its inputs are its one image, read lazily, or its one
-    numeric feature; its labels and classes come from its one class label; rows without a label are left out.
-    `group_regex` is searched in the feature `filename`. Broken images, copies and the patients in Kermany et
-    al.'s file names are handled as by `load_folder`.
+    have been prepared with `file_format="array_record"`. Its inputs are its one image, read lazily, or its
+    one numeric feature; its labels and classes come from its one class label; rows without a label are left
+    out. `group_regex` is searched in the feature `filename`. Broken images, copies and the patients in
+    Kermany et al.'s file names are handled as by `load_folder`.
 
     Raises DataError, one line, for what is not prepared, needs TensorFlow, or has other features.
     """

@@ -1,25 +1,26 @@
 """Tensors out of PyTorch's files, without PyTorch and without running anything the file asks for.
 
-Both layouts of `torch.save` hold a pickle that describes the tensors, and raw bytes. A pickle is a program; the
-standard unpickler calls whatever functions it names. `_interpret` below is a small reader of its own instead: it
-knows some thirty opcodes that build plain values, and for the few callables that a state dict needs it builds a
-plain record. A file that names anything else is refused. Nothing is imported, called or allocated on its word.
+Both layouts of `torch.save` hold a pickle that describes the tensors, and raw bytes. A pickle is a program;
+the standard unpickler calls whatever functions it names. `_interpret` below is a small reader of its own
+instead: it knows some thirty opcodes that build plain values, and for the few callables that a state dict
+needs it builds a plain record. A file that names anything else is refused. Nothing is imported, called or
+allocated on its word.
 """
 
 import io
 import pickletools
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import ml_dtypes
 import numpy as np
 
 
 class WeightsError(ValueError):
-    """Weights that cannot be used. Line one of the message says which file, what is wrong, what would be right."""
+    """Weights that cannot be used; the first line says which file, what is wrong, what would be right."""
 
 
 _DTYPES: dict[str, np.dtype] = {
@@ -40,13 +41,15 @@ _DTYPES: dict[str, np.dtype] = {
 
 _STATE_DICT_HINT = "save it again with torch.save(model.state_dict(), FILE), or as .safetensors"
 
-# What damaged bytes can raise in zipfile, in pickletools and in the code below; RecursionError is a RuntimeError.
+# What damaged bytes can raise in zipfile, in pickletools and in the code below; RecursionError is a
+# RuntimeError.
 _MALFORMED = (
     *(ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError, struct.error),
     *(zipfile.BadZipFile, NotImplementedError, RuntimeError, MemoryError),
 )
 
-# The numbers that open the old layout, in their pickled form; then come protocol, platform and the state dict.
+# The numbers that open the old layout, in their pickled form; then come protocol, platform and the state
+# dict.
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C
 _OLD_PROTOCOL = 1001
 
@@ -112,23 +115,19 @@ def _named(module: str, name: str) -> _Global:
     if full in _ALLOWED or full in _DTYPES:
         return _Global(full)
     what = repr(full[:100])[1:-1]
-    raise WeightsError(
-        f"its pickle names {what}, which no state dict needs; nothing was run; {_STATE_DICT_HINT}"
-    )
+    raise WeightsError(f"its pickle names {what}, which no state dict needs; nothing was run; {_STATE_DICT_HINT}")
 
 
 def _storage(identity: Any) -> _Storage:
     match identity:
-        case ("storage", _Global(name), str(key), str(), int(count), *rest) if (
-            rest in ([], [None]) and count >= 0
-        ):
+        case ("storage", _Global(name), str(key), str(), int(count), *rest) if rest in ([], [None]) and count >= 0:
             if name in _DTYPES:
                 return _Storage(key, _DTYPES[name], count)
     raise WeightsError(f"a storage is described in a way that is not known; {_STATE_DICT_HINT}")
 
 
 def _interpret(stream: io.BytesIO, storages: dict[str, _Storage]) -> Any:
-    """The value of the pickle at the stream's position, leaving the stream behind its end; fills `storages`."""
+    """The value of the pickle at the stream's position, which moves behind its end; fills `storages`."""
     stack: list[Any] = []
     marks: list[int] = []
     memo: dict[int, Any] = {}
@@ -142,7 +141,8 @@ def _interpret(stream: io.BytesIO, storages: dict[str, _Storage]) -> Any:
     def set_items(items: list[Any]) -> None:
         stack[-1].update(_dict(zip(items[::2], items[1::2], strict=True)))
 
-    for opcode, argument, _ in pickletools.genops(stream):
+    opcodes = cast(Iterable[Any], pickletools.genops(stream))  # each opcode has its own type of argument
+    for opcode, argument, _ in opcodes:
         match opcode.name:
             case "PROTO" | "FRAME":
                 pass
@@ -212,9 +212,7 @@ def _view(tensor: _Tensor, raw: bytes, key: str) -> np.ndarray:
     storage = tensor.storage
     expected = storage.count * storage.dtype.itemsize
     if len(raw) != expected:
-        raise WeightsError(
-            f"{key} has {len(raw)} bytes stored where {expected} are announced; fetch it again"
-        )
+        raise WeightsError(f"{key} has {len(raw)} bytes stored where {expected} are announced; fetch it again")
     strides = [stride * storage.dtype.itemsize for stride in tensor.strides]
     numbers = np.frombuffer(raw, storage.dtype)[tensor.offset :]
     return np.lib.stride_tricks.as_strided(numbers, tensor.shape, strides, writeable=False)
@@ -274,9 +272,7 @@ def _read_old(data: bytes) -> dict[str, np.ndarray]:
     for key in order:
         (count,) = struct.unpack("<q", stream.read(8).ljust(8, b"\xff"))
         if count != storages[key].count:
-            raise WeightsError(
-                f"storage {key} announces {count} numbers, not {storages[key].count}; fetch it again"
-            )
+            raise WeightsError(f"storage {key} announces {count} numbers, not {storages[key].count}; fetch it again")
         raw[key] = stream.read(count * storages[key].dtype.itemsize)
     return {key: _view(tensor, raw[tensor.storage.key], key) for key, tensor in tensors.items()}
 
@@ -284,9 +280,9 @@ def _read_old(data: bytes) -> dict[str, np.ndarray]:
 def read_torch_file(path: Path) -> dict[str, np.ndarray]:
     """Name -> array (its own shape and dtype, read-only) of the state dict in a `.pth`, `.pt` or `.bin` file.
 
-    Both of PyTorch's layouts; a checkpoint that holds its state dict under `state_dict`, `model_state_dict` or
-    `model` will do. Raises WeightsError for a file that is damaged, is something else, or names any callable
-    but those that rebuild tensors (nothing is run), and OSError if it cannot be opened.
+    Both of PyTorch's layouts; a checkpoint that holds its state dict under `state_dict`, `model_state_dict`
+    or `model` will do. Raises WeightsError for a file that is damaged, is something else, or names any
+    callable but those that rebuild tensors (nothing is run), and OSError if it cannot be opened.
     """
     try:
         if zipfile.is_zipfile(path):

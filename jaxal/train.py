@@ -6,6 +6,7 @@ an iteration, with a host loop around it for progress, early stopping and the pa
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import chex
@@ -15,12 +16,15 @@ import numpy as np
 
 from jaxal.config import Config
 from jaxal.ddqn import Agent, AgentState
-from jaxal.environment import Environment
+from jaxal.environment import Environment, State, accuracy, holdout_logits
 from jaxal.episode import Score, as_transition, epsilon_greedy, rollout
 from jaxal.observation import Observation
 from jaxal.replay import Replay
 from jaxal.strategies import random
 from jaxal.task import Task, select
+
+Progress = Callable[[int, int, str], None]
+"""called with (steps done, steps in all, a note)"""
 
 
 class Scaling(NamedTuple):
@@ -59,9 +63,7 @@ class Trainer(NamedTuple):
     """(state, sources): score the present parameters and keep them if they are the best so far"""
 
 
-def make_trainer(
-    config: Config, environment: Environment, agent: Agent, replay: Replay, datasets: int
-) -> Trainer:
+def make_trainer(config: Config, environment: Environment, agent: Agent, replay: Replay, datasets: int) -> Trainer:
     """The trainer of one seed.
 
     Args:
@@ -155,7 +157,10 @@ def make_trainer(
         return state._replace(best_params=best, best_value=jnp.maximum(value, state.best_value)), value
 
     def score_episodes(score: Score, bank: Task, tasks: chex.Array) -> chex.Array:
-        """Mean hold-out quality over each of the greedy episodes on `tasks` [E], from fixed starts: [E]."""
+        """Mean hold-out accuracy over each of the greedy episodes on `tasks` [E], from fixed starts: [E]."""
+
+        def holdout_accuracy(task: Task, state: State):
+            return accuracy(holdout_logits(task, state.fitted), task.holdout_labels)
 
         def episode(index, key):
             task = select(bank, index)
@@ -169,8 +174,8 @@ def make_trainer(
                 run_key,
                 batch=batch,
                 sequential=sequential,
-                record_first=lambda state: state.value,
-                record=lambda step: step.state.value,
+                record_first=lambda state: holdout_accuracy(task, state),
+                record=lambda step: holdout_accuracy(task, step.state),
             )
             return jnp.mean(jnp.append(rest, first))
 
@@ -208,13 +213,27 @@ def observation_sizes(environment: Environment, bank: Task) -> tuple[int, int]:
     return shape.state.shape[0], shape.actions.shape[1]
 
 
+class History(NamedTuple):
+    """What training reported so far; NaN in rows that are still to come, or were not measured."""
+
+    iteration: np.ndarray  # [] int32 iterations done
+    returns: np.ndarray  # [I, seeds] mean return of each iteration
+    validation: np.ndarray  # [I + 1, seeds] mean accuracy on the validation rows before each iteration and at the end
+
+
+class Snapshot(NamedTuple):
+    """All that is needed to go on from where training stood."""
+
+    state: TrainState  # with a leading seed axis
+    history: History
+
+
 class Trained(NamedTuple):
     """The outcome of training, with a leading seed axis."""
 
     params: chex.ArrayTree
-    returns: np.ndarray  # [iterations, seeds]
-    validation: np.ndarray  # [validations, seeds]
-    seconds: float
+    history: History
+    seconds: float  # without compilation
     compile_seconds: float
 
 
@@ -223,8 +242,10 @@ def train(
     config: Config,
     sources: Sources,
     key: chex.PRNGKey,
-    seeds: int,
-    progress: Callable[[int, int, str], None] = lambda done, total, note: None,
+    *,
+    progress: Progress = lambda done, total, note: None,
+    resume: Callable[[Snapshot], Snapshot | None] = lambda like: None,
+    save: Callable[[Snapshot], None] = lambda snapshot: None,
 ) -> Trained:
     """Trains all seeds at once.
 
@@ -233,33 +254,52 @@ def train(
       config: settings.
       sources: with a leading seed axis on every array.
       key: consumed here.
-      seeds: how many.
       progress: called with (iterations done, iterations at the most, a note) after each.
+      resume: given the shapes of a snapshot, one to go on from, or None to begin.
+      save: called with a snapshot after every validation.
     """
-    settings = config.train
+    settings, seeds = config.train, len(sources.dataset)
     epsilons = np.linspace(settings.epsilon_start, settings.epsilon_end, settings.iterations, dtype=np.float32)
-    keys = jax.vmap(lambda s: jax.random.split(jax.random.fold_in(key, s), settings.iterations + 1))(
-        jnp.arange(seeds)
-    )
+    keys = jax.vmap(lambda s: jax.random.split(jax.random.fold_in(key, s), settings.iterations + 1))(jnp.arange(seeds))
     began = time.perf_counter()
+    (init, iterate, validate), shapes = _compile(trainer, sources, keys)
+    compiled = time.perf_counter()
+    history = History(
+        iteration=np.zeros((), np.int32),
+        returns=np.full((settings.iterations, seeds), np.nan, np.float32),
+        validation=np.full((settings.iterations + 1, seeds), np.nan, np.float32),
+    )
+    found = resume(Snapshot(shapes, history))
+    if found is None:
+        state, history.validation[0] = validate(init(sources, keys[:, 0]), sources)
+    else:
+        state, history = found.state, jax.tree.map(np.array, found.history)
+    for i in range(int(history.iteration), settings.iterations):
+        state, report = iterate(state, sources, epsilons[i], keys[:, i + 1])
+        history.returns[i] = report["return"]
+        done = i + 1
+        stable = stabilised(history.returns[:done], settings.patience, settings.tolerance)
+        if stable or done == settings.iterations or done % settings.validation_every == 0:
+            state, history.validation[done] = validate(state, sources)
+            history = history._replace(iteration=np.array(settings.iterations if stable else done, np.int32))
+            save(Snapshot(state, history))
+        progress(done, settings.iterations, f"return {history.returns[i].mean():.3f}")
+        if stable:
+            break
+    seconds = time.perf_counter() - compiled
+    return Trained(jax.device_get(state.best_params), history, seconds, compiled - began)
+
+
+def _compile(trainer: Trainer, sources: Sources, keys: chex.PRNGKey):
+    """The three functions, vmapped over seeds and compiled at the same time; and the shapes of their state."""
     init = jax.jit(jax.vmap(trainer.init))
     iterate = jax.jit(jax.vmap(trainer.iterate, (0, 0, None, 0)), donate_argnums=0)
     validate = jax.jit(jax.vmap(trainer.validate), donate_argnums=0)
-    state = jax.block_until_ready(init(sources, keys[:, 0]))
-    returns, scores = [], []
-    for i in range(settings.iterations):
-        state, report = iterate(state, sources, epsilons[i], keys[:, i + 1])
-        returns.append(np.asarray(report["return"]))
-        last = i + 1 == settings.iterations or stabilised(
-            np.array(returns), settings.patience, settings.tolerance
-        )
-        if last or (i + 1) % settings.validation_every == 0:
-            state, score = validate(state, sources)
-            scores.append(np.asarray(score))
-        progress(i + 1, settings.iterations, f"return {returns[-1].mean():.3f}")
-        if last:
-            break
-    seconds = time.perf_counter() - began
-    return Trained(
-        jax.device_get(state.best_params), np.array(returns), np.array(scores), seconds, 0.0
+    state = jax.eval_shape(init, sources, keys[:, 0])
+    lowered = (
+        init.lower(sources, keys[:, 0]),
+        iterate.lower(state, sources, jnp.zeros((), jnp.float32), keys[:, 0]),
+        validate.lower(state, sources),
     )
+    with ThreadPoolExecutor() as pool:
+        return tuple(pool.map(lambda x: x.compile(), lowered)), state

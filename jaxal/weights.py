@@ -1,7 +1,7 @@
 """Trained weights into an encoder: from a file, from a model hub, from a pip package. No PyTorch is needed.
 
-Every tensor must find its place and every place its tensor; only the classification head may be of another size, or
-absent, since replacing it is what transfer learning does.
+Every tensor must find its place and every place its tensor; only the classification head may be of another
+size, or absent, since replacing it is what transfer learning does.
 """
 
 import hashlib
@@ -43,14 +43,14 @@ def load_weights(encoder: Encoder, source: str | Path | None = None) -> Weights:
     """Weights for `encoder` from `source`, or from the encoder's own published ones.
 
     source is one of
-    - a path to a `.pth`, `.pt`, `.bin` (PyTorch, either layout) or `.safetensors` file; ResNets may be named as in
-      torchvision, timm or Hugging Face transformers,
+    - a path to a `.pth`, `.pt`, `.bin` (PyTorch, either layout) or `.safetensors` file; ResNets may be named
+      as in torchvision, timm or Hugging Face transformers,
     - a path to a folder that `save_weights` wrote,
     - `hf:OWNER/NAME[/FILE][@REVISION]`: fetched once by huggingface_hub, from then on read from its cache,
     - `pip:PACKAGE/FILE`: a file inside an installed Python package.
 
-    Half-precision tensors become float32. Raises WeightsError, whose first line names the source, what is wrong and
-    what would be right; where tensors do not match, a list follows: - expected, + found.
+    Half-precision tensors become float32. Raises WeightsError, whose first line names the source, what is
+    wrong and what would be right; where tensors do not match, a list follows: - expected, + found.
     """
     if encoder.weights is None:
         if source is not None:
@@ -65,10 +65,8 @@ def load_weights(encoder: Encoder, source: str | Path | None = None) -> Weights:
         path = _packaged(source) if source.startswith("pip:") else Path(source).expanduser()
         origin = str(path)
     if not path.exists():
-        raise WeightsError(
-            f"{path}: no such file; pass a {', '.join(_TORCH_SUFFIXES)} or .safetensors file, or hf:..."
-        )
-    template = flatten_dict(jax.eval_shape(encoder.init, jax.random.key(0)), sep="/")
+        raise WeightsError(f"{path}: no such file; pass a {', '.join(_TORCH_SUFFIXES)} or .safetensors file, or hf:...")
+    template: dict[str, Any] = flatten_dict(jax.eval_shape(encoder.init, jax.random.key(0)), sep="/")
     shapes = {key: list(leaf.shape) for key, leaf in template.items()}
     found = _read_folder(path) if path.is_dir() else _read_file(encoder, path, {*shapes, *_HEAD})
     variables = _fit(encoder, shapes, found, path)
@@ -76,14 +74,14 @@ def load_weights(encoder: Encoder, source: str | Path | None = None) -> Weights:
 
 
 def save_weights(path: str | Path, variables: Variables) -> None:
-    """Write variables to a folder with Orbax, for `load_weights`. Raises WeightsError if the folder exists."""
+    """Write variables to a folder with Orbax, for `load_weights`. WeightsError if the folder exists."""
     from orbax.checkpoint import v1 as ocp
 
     path = Path(path).expanduser().absolute()
     if path.exists():
         raise WeightsError(f"{path}: exists already; name a new folder")
     # NumPy arrays carry no device placement, so that any machine can read them.
-    ocp.save(path, jax.tree.map(np.asarray, variables))
+    ocp.save(str(path), jax.tree.map(np.asarray, variables))
 
 
 def _packaged(source: str) -> Path:
@@ -99,7 +97,7 @@ def _packaged(source: str) -> Path:
 
 
 def _fetch(source: str) -> tuple[Path, str]:
-    """The cached file that `hf:...` names, downloaded first if need be, and the source with file and commit."""
+    """The file that `hf:...` names, downloaded if it is not cached, and the source with file and commit."""
     import huggingface_hub
     from huggingface_hub import constants
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
@@ -116,9 +114,7 @@ def _fetch(source: str) -> tuple[Path, str]:
 
     for name in files:
         try:
-            return located(
-                huggingface_hub.hf_hub_download(repository, name, revision=revision, local_files_only=True)
-            )
+            return located(huggingface_hub.hf_hub_download(repository, name, revision=revision, local_files_only=True))
         except LocalEntryNotFoundError:
             pass
 
@@ -127,9 +123,7 @@ def _fetch(source: str) -> tuple[Path, str]:
     try:
         # Asked once and briefly: hf_hub_download repeats for half a minute before it says that it is offline.
         huggingface_hub.get_session().head(constants.ENDPOINT, timeout=10)
-    except (
-        Exception
-    ) as error:  # the HTTP library below huggingface_hub, hence its errors, differs between versions
+    except Exception as error:  # the HTTP library below huggingface_hub, hence its errors, differs between versions
         reason = f"not in the cache of huggingface_hub, and {constants.ENDPOINT} cannot be reached"
         raise WeightsError(f"{source}: {reason}; {elsewhere}") from error
     for name in files:
@@ -141,12 +135,8 @@ def _fetch(source: str) -> tuple[Path, str]:
             continue
         except (HfHubHTTPError, OSError, ValueError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-            raise WeightsError(
-                f"{source}: {reason}; check owner, name and revision, or {elsewhere}"
-            ) from error
-    raise WeightsError(
-        f"{source}: the repository has no {' or '.join(files)}; name the file as hf:OWNER/NAME/FILE"
-    )
+            raise WeightsError(f"{source}: {reason}; check owner, name and revision, or {elsewhere}") from error
+    raise WeightsError(f"{source}: the repository has no {' or '.join(files)}; name the file as hf:OWNER/NAME/FILE")
 
 
 def _read_folder(path: Path) -> dict[str, np.ndarray]:
@@ -154,14 +144,14 @@ def _read_folder(path: Path) -> dict[str, np.ndarray]:
     from orbax.checkpoint import v1 as ocp
 
     try:
-        tree: Any = ocp.load(path.absolute())
+        tree: Any = ocp.load(str(path.absolute()))
         return {key: np.asarray(leaf) for key, leaf in flatten_dict(tree, sep="/").items()}
     except Exception as error:  # what Orbax raises for a folder that is not its own changes between versions
         raise WeightsError(f"{path}: not a folder of weights; pass one that save_weights wrote") from error
 
 
 def _read_file(encoder: Encoder, path: Path, places: set[str]) -> dict[str, np.ndarray]:
-    """Variable path -> array in the layout of variables; names that lead to none of `places` stay as they are."""
+    """Variable path -> array in our layout; names that lead to none of `places` stay as they are."""
     _check_digest(path)
     if path.suffix == ".safetensors":
         tensors = _read_safetensors(path)
@@ -189,8 +179,8 @@ def _read_file(encoder: Encoder, path: Path, places: set[str]) -> dict[str, np.n
 def _check_digest(path: Path) -> None:
     """Published files carry a SHA-256 in their names; believe it, since most formats have no checksum inside.
 
-    PyTorch's hub puts the first 8 digits before the suffix, the Hugging Face cache names the file behind its link
-    with all 64. Eight digits that read as a date are one.
+    PyTorch's hub puts the first 8 digits before the suffix, the Hugging Face cache names the file behind its
+    link with all 64. Eight digits that read as a date are one.
     """
     match = re.fullmatch(r"([0-9a-f]{64})|.+-(?!(?:19|20)\d{6}\.)([0-9a-f]{8})\.\w+", path.resolve().name)
     if match is None:
@@ -198,9 +188,7 @@ def _check_digest(path: Path) -> None:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(match[1] or match[2]):
-        raise WeightsError(
-            f"{path}: damaged (its SHA-256 starts {digest[:8]}, not as its name says); fetch it again"
-        )
+        raise WeightsError(f"{path}: damaged (its SHA-256 starts {digest[:8]}, not as its name says); fetch it again")
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -214,14 +202,12 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path}: not a whole safetensors file ({reason}); fetch it again") from error
 
 
-def _fit(
-    encoder: Encoder, shapes: dict[str, list[int]], found: dict[str, np.ndarray], path: Path
-) -> Variables:
-    """`found` as the encoder's variables, with a head if there is one. Raises WeightsError with the +/- list."""
-    kernel, bias = (found.get(key) for key in _HEAD)
-    if kernel is not None or bias is not None:
-        classes = bias.size if bias is not None else kernel.shape[-1]
-        shapes = {**shapes, **dict(zip(_HEAD, ([encoder.latent_size, classes], [classes]), strict=True))}
+def _fit(encoder: Encoder, shapes: dict[str, list[int]], found: dict[str, np.ndarray], path: Path) -> Variables:
+    """`found` as the encoder's variables, head included; WeightsError with the +/- list."""
+    outputs = [found[key].shape[-1] for key in _HEAD if key in found and found[key].ndim]
+    if outputs and encoder.latent_size:
+        kernel, bias = _HEAD
+        shapes = {**shapes, kernel: [encoder.latent_size, outputs[-1]], bias: [outputs[-1]]}
     wanted = {f"{key} {shape}" for key, shape in shapes.items()}
     present = {f"{key} {list(array.shape)}" for key, array in found.items()}
     if wanted != present:

@@ -25,7 +25,7 @@ def strict():
 
 
 def torchvision_names(depth: int) -> dict[str, str]:
-    """Variable path -> torchvision's name, written out from the architecture rather than from our renaming."""
+    """Variable path -> torchvision's name, from the architecture rather than from our renaming."""
     stages = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}[depth]
     modules = {"conv1": "conv1", "bn1": "bn1", "head": "fc"}
     for stage, blocks in enumerate(stages, start=1):
@@ -201,7 +201,8 @@ def test_efficientnet_lite0_names_two_photographs():
     encoding = forward(weights.variables, photographs())
     palace, daisy = 698, 985  # ImageNet's class numbers
     np.testing.assert_array_equal(np.argmax(encoding.logits, axis=1), [palace, daisy])
-    # The probabilities that the PyTorch package efficientnet-lite-pytorch 0.1.0 gives (logits agreed to 8e-6).
+    # The probabilities that the PyTorch package efficientnet-lite-pytorch 0.1.0 gives (logits agreed to
+    # 8e-6).
     np.testing.assert_allclose(jax.nn.softmax(encoding.logits, axis=1).max(axis=1), [0.301, 0.228], atol=0.01)
     assert encoding.latents.shape == (2, encoder.latent_size)
 

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0: EfficientNet-B0 (Tan & Le 2019, arXiv:1905.11946) without squeeze-excitation, with ReLU6.
+"""EfficientNet-Lite0: EfficientNet-B0 (Tan & Le 2019) with ReLU6, without squeeze-excitation.
 
 The layout is that of TensorFlow's reference ("lite0" in `efficientnet_lite_builder.py`), which the published
-weights come from: `SAME` padding, batch-normalisation epsilon 1e-3, images as `(x - 127) / 128`. Stochastic depth,
-which the reference uses in training, is left out.
+weights come from: `SAME` padding, batch-normalisation epsilon 1e-3, images as `(x - 127) / 128`. Stochastic
+depth, which the reference uses in training, is left out.
 """
 
 import re
@@ -76,7 +76,7 @@ def _depthwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 
 class InvertedResidual(nn.Module):
-    """MBConv (Sandler et al. 2018): 1x1 that widens, depthwise k x k, 1x1 that narrows without an activation."""
+    """MBConv (Sandler et al. 2018): 1x1 that widens, depthwise k x k, linear 1x1 that narrows."""
 
     size: int
     stride: int
@@ -127,7 +127,7 @@ class EfficientNetLite(nn.Module):
 
 
 def variable_path(name: str) -> str | None:
-    """Where a tensor of a file in lukemelas/rwightman "efficientnet_pytorch" naming belongs; None if nowhere."""
+    """Where a tensor of a file in "efficientnet_pytorch" naming belongs; None if nowhere."""
     name = re.sub(r"^_blocks\.(\d+)\._", r"block\1/", name).removeprefix("_")
     module, _, leaf = name.rpartition(".")
     if module == "fc":

@@ -12,7 +12,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 Variables = dict[str, Any]
-"""{"params": {...}, "batch_stats": {...}}; `params["head"]`, where there is one, is {"kernel": [D, C], "bias": [C]}."""
+"""{"params": {...}, "batch_stats": {...}}; a head is `params["head"]`: {"kernel": [D, C], "bias": [C]}."""
 
 
 class Encoding(NamedTuple):
@@ -29,15 +29,19 @@ class Encoding(NamedTuple):
 
 
 class Init(Protocol):
-    """`(key, classes=None) -> variables`, with a head of `classes` outputs if asked for. Consumes the key."""
+    """How an encoder is started."""
 
-    def __call__(self, key: jax.Array, classes: int | None = None) -> Variables: ...
+    def __call__(self, key: jax.Array, classes: int | None = None) -> Variables:
+        """Variables, with a head of `classes` outputs if asked for. Consumes the key."""
+        ...
 
 
 class Apply(Protocol):
-    """`(variables, images [n, H, W, channels] float, train=False) -> Encoding`. Images come normalised."""
+    """How an encoder is applied."""
 
-    def __call__(self, variables: Variables, images: jax.Array, train: bool = False) -> Encoding: ...
+    def __call__(self, variables: Variables, images: jax.Array, train: bool = False) -> Encoding:
+        """images: [n, H, W, channels] float, normalised."""
+        ...
 
 
 class Encoder(NamedTuple):
@@ -48,7 +52,8 @@ class Encoder(NamedTuple):
     image_size: side in pixels that the published weights were trained at; None where any size is as good.
     mean, std: per channel, on the 0..255 scale; `normalise` applies them.
     weights: the source that `load_weights` takes when none is named; None if there is nothing to load.
-    variable_path: name of a tensor in a published file -> "params/..." or "batch_stats/..."; None if it has no place.
+    variable_path: name of a tensor in a published file -> "params/..." or "batch_stats/..."; None if it has
+        no place.
     """
 
     name: str
@@ -62,7 +67,7 @@ class Encoder(NamedTuple):
     variable_path: Callable[[str], str | None]
 
     def normalise(self, images: jax.Array) -> jax.Array:
-        """Turn images [n, H, W, channels] uint8 into float32 `(x - mean) / std`. To be called inside the jitted pass."""
+        """Images [n, H, W, channels] uint8 to float32 `(x - mean) / std`, for use inside the jitted pass."""
         mean = jnp.asarray(self.mean, jnp.float32).reshape(1, 1, 1, -1)
         std = jnp.asarray(self.std, jnp.float32).reshape(1, 1, 1, -1)
         return (images.astype(jnp.float32) - mean) / std
@@ -73,8 +78,8 @@ def _draw_kernels(
 ) -> dict[tuple[str, ...], jax.Array]:
     """Values for the convolution kernels among `leaves`, normal with variance 2 / (height * width * out).
 
-    What torchvision starts a ResNet from: kaiming_normal_(mode="fan_out", nonlinearity="relu"), He et al. 2015. One
-    draw serves all kernels, since a draw for each of some twenty shapes takes seconds to compile.
+    What torchvision starts a ResNet from: kaiming_normal_(mode="fan_out", nonlinearity="relu"), He et al.
+    2015. One draw serves all kernels, since a draw for each of some twenty shapes takes seconds to compile.
     """
     shapes = {path: leaf.shape for path, leaf in leaves.items() if path[-1] == "kernel"}
     ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
@@ -96,14 +101,14 @@ def from_module(
     variable_path: Callable[[str], str | None],
     image_size: int = 224,
 ) -> Encoder:
-    """An `Encoder` from a Linen module `(images, train) -> latents [n, D] float32`; the linear head is added here."""
+    """An `Encoder` from a Linen module `(images, train) -> latents [n, D] float32`; adds the head."""
 
     @partial(jax.jit, static_argnames="classes")
     def init(key: jax.Array, classes: int | None = None) -> Variables:
         kernels, head = jax.random.split(key)
         images = jax.ShapeDtypeStruct((1, 32, 32, len(mean)), jnp.float32)
         # Linen's collections with zeros for kernels; no layer asks for a key.
-        blank = flatten_dict(dict(module.lazy_init(jax.random.key(0), images, train=False)))
+        blank: Any = flatten_dict(dict(module.lazy_init(jax.random.key(0), images, train=False)))
         variables = unflatten_dict(blank | _draw_kernels(kernels, blank))
         if classes is not None:
             # torch.nn.Linear's start: uniform within 1 / sqrt(D), for the kernel and for the bias.
@@ -117,10 +122,10 @@ def from_module(
         stats = variables["batch_stats"]
         collections = {"params": body, "batch_stats": stats}
         if train:
-            latents, moved = module.apply(collections, images, train=True, mutable=["batch_stats"])
-            stats = moved["batch_stats"]
+            trained: Any = module.apply(collections, images, train=True, mutable=["batch_stats"])
+            latents, stats = trained[0], trained[1]["batch_stats"]
         else:
-            latents = module.apply(collections, images, train=False)
+            latents: Any = module.apply(collections, images, train=False)
         head = variables["params"].get("head")
         logits = None if head is None else latents @ head["kernel"] + head["bias"].reshape(1, -1)
         return Encoding(latents, logits, stats)

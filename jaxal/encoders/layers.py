@@ -1,7 +1,8 @@
 """Layers that the convolutional encoders share: a convolution, and batch normalisation as PyTorch does it.
 
-PyTorch normalises a training batch by its biased variance but moves the running variance towards the *unbiased*
-one; Flax's `BatchNorm` moves it towards the biased one. Matching PyTorch in train mode needs the former.
+PyTorch normalises a training batch by its biased variance but moves the running variance towards the
+*unbiased* one; Flax's `BatchNorm` moves it towards the biased one. Matching PyTorch in train mode needs the
+former.
 """
 
 from collections.abc import Callable
@@ -14,8 +15,8 @@ import jax.numpy as jnp
 class BatchNorm(nn.Module):
     """Batch normalisation over images (Ioffe & Szegedy 2015), with PyTorch's conventions.
 
-    Parameters `scale`, `bias` and running statistics `mean`, `var` are [features] float32, whatever the compute
-    dtype. `momentum` is PyTorch's: the weight of the new batch.
+    Parameters `scale`, `bias` and running statistics `mean`, `var` are [features] float32, whatever the
+    compute dtype. `momentum` is PyTorch's: the weight of the new batch.
     """
 
     features: int
@@ -36,7 +37,8 @@ class BatchNorm(nn.Module):
         return gain.reshape(1, 1, 1, -1), offset.reshape(1, 1, 1, -1)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Train mode: x [n, H, W, features] normalised by its own statistics, which also move the running ones.
+        """Train mode: x [n, H, W, features] normalised by its own statistics, which also move the running
+        ones.
 
         Raises ValueError if each channel has a single value, whose unbiased variance is undefined.
         """
@@ -56,8 +58,9 @@ class BatchNorm(nn.Module):
 class Conv(nn.Module):
     """A bias-free convolution whose output channels can be scaled on the way in.
 
-    `kernel` is float32 of the given shape [height, width, in, out], cast to the dtype of the images. `product`
-    `(x [n, H, W, in], kernel) -> [n, H', W', out]` does the work; strides, padding and grouping are its business.
+    `kernel` is float32 of the given shape [height, width, in, out], cast to the dtype of the images.
+    `product` `(x [n, H, W, in], kernel) -> [n, H', W', out]` does the work; strides, padding and grouping are
+    its business.
     """
 
     shape: tuple[int, int, int, int]

@@ -20,7 +20,7 @@ def _apply(variables: Variables, images: jax.Array, train: bool = False) -> Enco
 
 @cache
 def make() -> Encoder:
-    """Inputs [n, ...] -> latents [n, product of the rest] float32; `normalise` brings uint8 images to 0..1."""
+    """Inputs [n, ...] -> latents [n, product of the rest] float32; `normalise` brings uint8 to 0..1."""
     return Encoder(
         "pixels",
         _init,

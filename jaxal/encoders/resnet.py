@@ -1,7 +1,7 @@
 """ResNet-18/34/50/101/152 (He et al. 2016, arXiv:1512.03385), equal to torchvision's to rounding.
 
-This is "v1.5", as torchvision, timm and most published weights have it: in bottlenecks the stride sits on the 3x3
-convolution. Padding is explicit, since `SAME` at stride 2 pads the other side than PyTorch does.
+This is "v1.5", as torchvision, timm and most published weights have it: in bottlenecks the stride sits on the
+3x3 convolution. Padding is explicit, since `SAME` at stride 2 pads the other side than PyTorch does.
 """
 
 import re
@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jaxal.encoders.encoder import Encoder, from_module
 from jaxal.encoders.layers import BatchNorm, Conv, conv_norm
 
-# Blocks in each of the four stages, whether they are bottlenecks, and the commit of timm's copy of torchvision's
-# weights (`timm/resnetN.tv_in1k`), so that the same name gives the same numbers next year.
+# Blocks in each of the four stages, whether they are bottlenecks, and the commit of timm's copy of
+# torchvision's weights (`timm/resnetN.tv_in1k`), so that the same name gives the same numbers next year.
 _DEPTHS = {
     18: ((2, 2, 2, 2), False, "590dfdd48494d2316a8385e1ca7fbec3b9359b35"),
     34: ((3, 4, 6, 3), False, "c983eba7f5e69bc3548a626d1b0b0b914e5de3a6"),
@@ -40,7 +40,8 @@ def _convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 def _max_pool(x: jax.Array) -> jax.Array:
     """3x3 maximum at stride 2, padded by 1 on every side."""
-    return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+    border = ((1, 1), (1, 1))
+    return nn.max_pool(x, (3, 3), strides=(2, 2), padding=border)  # pyright: ignore[reportArgumentType]
 
 
 def _conv(size: int, inputs: int, outputs: int, stride: int, name: str) -> Conv:
@@ -101,7 +102,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-        """Images [n, H, W, 3] float, normalised -> latents [n, 8 * width, or 32 * width with bottlenecks] float32."""
+        """Normalised images [n, H, W, 3] float -> latents [n, 8 or (bottlenecks) 32 * width] float32."""
         x = images.astype(self.dtype)
         stem = _conv(7, x.shape[-1], self.width, 2, "conv1")
         x = _max_pool(nn.relu(conv_norm(stem, _norm(self.width, name="bn1"), x, train)))
@@ -150,10 +151,11 @@ def variable_path(name: str) -> str | None:
 
 @cache
 def make(depth: int, width: int = 64, dtype: str = "float32") -> Encoder:
-    """ResNet of a depth in 18, 34, 50, 101, 152. Equal arguments give the same object, hence the same jit traces.
+    """ResNet of a depth in 18, 34, 50, 101, 152. Equal arguments give the same object, hence the same jit
+    traces.
 
-    width: channels of the first stage. dtype: of the computation, "float32" or "bfloat16"; parameters, statistics
-    and latents stay float32. Raises ValueError for another depth or dtype.
+    width: channels of the first stage. dtype: of the computation, "float32" or "bfloat16"; parameters,
+    statistics and latents stay float32. Raises ValueError for another depth or dtype.
     """
     if depth not in _DEPTHS:
         raise ValueError(f"resnet depth {depth} is not one of {', '.join(map(str, _DEPTHS))}")

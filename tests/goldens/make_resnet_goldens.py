@@ -2,9 +2,9 @@
 
 Command:  python tests/goldens/make_resnet_goldens.py
 Cost:     a few seconds.
-Expected: resnet18.npz and resnet50.npz (probes of PyTorch's activations and running statistics for seeded weights),
-          small_resnet18.pth (a zip file, ResNet-18 of width 1 with a head of 5 classes), and the same odd tensors
-          in both layouts, odd_zip.pth and odd_old.pth; 100 kB in all.
+Expected: resnet18.npz and resnet50.npz (probes of PyTorch's activations and running statistics for seeded
+          weights), small_resnet18.pth (a zip file, ResNet-18 of width 1 with a head of 5 classes), and the
+          same odd tensors in both layouts, odd_zip.pth and odd_old.pth; 100 kB in all.
 """
 
 from collections import OrderedDict
@@ -32,7 +32,7 @@ def channels_last(tensor: torch.Tensor) -> np.ndarray:
 
 
 def activations(depth: int) -> dict[str, np.ndarray]:
-    """Probes in evaluation mode (2 images), in train mode (4), and 16 channels of each statistic that moved."""
+    """Probes in evaluation mode (2 images), in train mode (4), and 16 channels of moved statistics."""
     golden = {}
     for mode, count in (("eval", 2), ("train", 4)):
         model = seeded_model(depth).train(mode == "train")
@@ -49,7 +49,7 @@ def activations(depth: int) -> dict[str, np.ndarray]:
 
 
 def odd_tensors() -> OrderedDict:
-    """Every kind of tensor that state dicts hold: half types, views, shared storages, scalars, integers, none."""
+    """What state dicts hold: half types, views, shared storages, scalars, integers, empty tensors."""
     base = torch.arange(12, dtype=torch.float32).reshape(3, 4) / 7
     return OrderedDict(
         plain=base,

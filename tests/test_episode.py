@@ -1,0 +1,329 @@
+"""Whole episodes: equal to the independent reference, and what must hold of any episode."""
+
+from functools import cache, partial
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from worlds import CONVERGED, World, build, cut, load, player
+
+from jaxal import episode, strategies, typiclust
+from jaxal.classifier import Labelled
+from jaxal.config import AgentConfig, ClassifierConfig, EnvironmentConfig
+from jaxal.ddqn import make_agent
+from jaxal.task import Rows
+
+FEATURES = (
+    "score",
+    "mean_distance_labelled",
+    "mean_distance_unlabelled",
+    "margin",
+    "entropy",
+    "nearest_labelled",
+    "class_frequency",
+    "local_density",
+)
+BASE = EnvironmentConfig(state_features=("top_probability", "progress"), action_features=FEATURES)
+LINEAR = np.linspace(-1, 1, len(FEATURES)).astype(np.float32)
+STATE = 20
+WORLDS = {
+    # name: data set, pool, hold-out, steps, classifier, its reference, settings
+    "one label": ("digits", 300, 400, 15, CONVERGED, reference.logistic(0.1), {"initial": 12}),
+    "three in sequence": (
+        *("digits", 300, 400, 8, CONVERGED, reference.logistic(0.1)),
+        {"batch": 3, "distance": "cosine"},
+    ),
+    "top three, descent": (
+        *("wine", 80, 78, 8, ClassifierConfig(solver="gd", learning_rate=0.5), reference.descent(0.5, 200)),
+        {"batch": 3, "batch_selection": "top_n", "distance": "squared_euclidean", "standardise": False},
+    ),
+    "two classes": ("breast_cancer", 200, 349, 15, CONVERGED, reference.logistic(0.1), {}),
+}
+
+
+def make_world(name: str, **task_options) -> World:
+    data, pool, holdout, steps, classifier, _, changes = WORLDS[name]
+    settings = EnvironmentConfig(**(vars(BASE) | changes))
+    dataset = load(data)
+    return build(dataset, cut(dataset, pool, STATE, holdout), settings, steps, classifier, **task_options)
+
+
+class Stage:
+    """A world, every strategy with its parameters, and the compiled episode."""
+
+    def __init__(self, world: World):
+        self.world = world
+        agent = make_agent(AgentConfig(hidden=(32, 16)), STATE + 1, FEATURES, world.settings.batch)
+        sequential = world.settings.batch_selection == "sequential"
+        self.strategies = strategies.all_strategies(agent.values, sequential)
+        self.pool = self.problem().pool
+        before = len(world.initial_rows()) + world.settings.batch * np.arange(world.environment.steps)
+        plan = typiclust.plan(self.pool, before, world.settings.batch, world.task.shape[0], seed=0)
+        params = {name: agent.init(jax.random.key(i)).params for i, name in enumerate(("ddqn", "untrained_q"))}
+        self.params: dict[str, Any] = {
+            **params,
+            "linear_cem": jnp.asarray(LINEAR),
+            "typiclust": jax.tree.map(jnp.asarray, plan),
+            "balanced_oracle": world.task.pool_labels,
+        }
+        self.compiled = jax.jit(player(world, self.strategies))
+
+    def problem(self) -> reference.Problem:
+        world = self.world
+        return reference.make_problem(
+            world.dataset.inputs, world.dataset.labels, world.rows, world.settings.distance
+        )
+
+    def play(self, name: str, seed: int = 0, initial: Labelled | None = None):
+        begin = self.world.initial() if initial is None else initial
+        which = list(self.strategies).index(name)
+        # `choose` hands the one key of a step to each of its picks, on purpose.
+        with jax.debug_key_reuse(self.world.settings.batch == 1):
+            return self.compiled(which, self.params, self.world.task, begin, jax.random.key(seed))
+
+
+@cache
+def stage(name: str) -> Stage:
+    return Stage(make_world(name))
+
+
+ALL = tuple(strategies.all_strategies(lambda *_: jnp.zeros(1), True))
+
+
+def reference_scores(s: Stage) -> dict[str, tuple[reference.Score, bool]]:
+    """Each deterministic strategy of the reference, and whether its picks of one step see each other."""
+    settings = s.world.settings
+    learned = settings.batch_selection == "sequential"
+    q = {
+        name: (reference.q_network(s.params[name], FEATURES, settings.standardise), learned)
+        for name in ("ddqn", "untrained_q")
+    }
+    scores = {
+        "margin": (reference.margin, False),
+        "entropy": (reference.entropy, False),
+        "least_confidence": (reference.least_confidence, False),
+        "average_confidence": (reference.average_confidence, False),
+        "k_center": (reference.k_center, True),
+        "typicality": (reference.typicality, True),
+        "typiclust": (reference.typiclust(settings.batch), False),
+        "linear_cem": (reference.linear(LINEAR, FEATURES, settings.standardise), learned),
+        **q,
+    }
+    if s.world.task.class_mask.sum() == 2:
+        del scores["average_confidence"]  # sigmoids of two opposite logits: 1/2 for every point
+    return scores
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_episodes_equal_the_reference(name):
+    s = stage(name)
+    problem, ties = s.problem(), {}
+    for strategy, (score, sequential) in reference_scores(s).items():
+        ours = s.play(strategy)
+        picks = np.asarray(ours.picks)
+        fit, initial = WORLDS[name][5], s.world.initial_rows()
+        theirs = reference.episode(problem, fit, score, initial, picks, sequential)
+        np.testing.assert_array_equal(picks, theirs.picks, err_msg=f"{name}, {strategy}")
+        np.testing.assert_allclose(ours.accuracy, theirs.accuracy, atol=0.003, err_msg=f"{name}, {strategy}")
+        ties[strategy] = theirs.ties
+    print(f"{name}: picks decided by a near-tie: {ties}")
+    assert sum(ties.values()) <= 0.02 * len(ties) * picks.size, ties
+
+
+@pytest.mark.parametrize("name", ["one label", "three in sequence", "top three, descent"])
+def test_exactly_n_new_points_a_step(name):
+    s = stage(name)
+    world = s.world
+    for strategy in s.strategies:
+        played = s.play(strategy)
+        assert played.picks.shape == (world.environment.steps, world.settings.batch)
+        everything = [*world.initial_rows(), *np.ravel(played.picks).tolist()]
+        assert len(set(everything)) == len(everything), strategy
+        assert 0 <= min(everything) and max(everything) < len(world.rows.pool)
+        unlabelled = np.asarray(played.steps.state.unlabelled)
+        expected = len(world.rows.pool) - len(world.initial_rows())
+        expected = expected - world.settings.batch * np.arange(1, len(unlabelled) + 1)
+        np.testing.assert_array_equal(unlabelled.sum(1), expected)
+        assert not unlabelled[-1, everything].any()
+
+
+@pytest.mark.parametrize("name", ["one label", "three in sequence"])
+def test_everything_stays_finite(name):
+    s = stage(name)
+    for strategy in s.strategies:
+        chex.assert_tree_all_finite(s.play(strategy))
+
+
+def test_every_strategy_is_played():
+    assert set(stage("one label").strategies) == {
+        *("ddqn", "untrained_q", "linear_cem", "random", "margin", "entropy", "least_confidence"),
+        *("average_confidence", "k_center", "typicality", "typiclust", "balanced_oracle"),
+    }
+
+
+@pytest.mark.parametrize("strategy", ["random", "balanced_oracle", "margin", "ddqn"])
+def test_same_key_same_episode(strategy):
+    s = stage("one label")
+    chex.assert_trees_all_equal(s.play(strategy, seed=3), s.play(strategy, seed=3))
+
+
+@pytest.mark.parametrize("strategy", ["random", "balanced_oracle"])
+def test_different_keys_differ(strategy):
+    s = stage("one label")
+    picks = [np.asarray(s.play(strategy, seed=seed).picks) for seed in range(3)]
+    assert np.mean(picks[0] == picks[1]) < 0.2
+    assert np.mean(picks[1] == picks[2]) < 0.2
+
+
+# Strategies that carry nothing of the pool's shape, so that they run on any other pool as they are.
+PORTABLE = ("ddqn", "linear_cem", "margin", "average_confidence", "k_center", "typicality")
+
+
+def on_other(s: Stage, world: World, initial: list[int]):
+    """Episodes of the portable strategies on another world with the same settings, from pool rows `initial`."""
+    play = jax.jit(player(world, {name: s.strategies[name] for name in PORTABLE}))
+    slots = len(world.initial().rows)
+    mask = np.arange(slots) < len(initial)
+    begin = Labelled(jnp.asarray(np.pad(initial, (0, slots - len(initial))), jnp.int32), jnp.asarray(mask))
+    params = {name: s.params.get(name) for name in PORTABLE}
+    with jax.debug_key_reuse(world.settings.batch == 1):
+        for which, name in enumerate(PORTABLE):
+            yield name, play(which, params, world.task, begin, jax.random.key(0))
+
+
+@pytest.mark.parametrize("name", ["one label", "three in sequence"])
+def test_padding_changes_nothing(name):
+    s = stage(name)
+    pool, state, holdout = s.world.task.shape
+    padded = make_world(name, shape=(pool + 37, state, holdout + 11), classes=len(s.world.dataset.classes) + 3)
+    for strategy, theirs in on_other(s, padded, s.world.initial_rows()):
+        ours = s.play(strategy)
+        np.testing.assert_array_equal(ours.picks, theirs.picks, err_msg=strategy)
+        np.testing.assert_allclose(ours.accuracy, theirs.accuracy, atol=1e-6)
+        np.testing.assert_allclose(ours.steps.before.state, theirs.steps.before.state, atol=2e-5)
+        actions = theirs.steps.before.actions
+        np.testing.assert_allclose(ours.steps.before.actions, actions[:, :pool], atol=2e-3)
+        assert not np.asarray(actions[:, pool:]).any()
+
+
+@pytest.mark.parametrize("name", ["one label", "three in sequence"])
+def test_permuting_the_pool_permutes_the_picks(name):
+    s = stage(name)
+    world = s.world
+    order = np.random.default_rng(0).permutation(len(world.rows.pool))  # new place -> old place
+    place = np.argsort(order)
+    moved = build(
+        world.dataset, Rows(world.rows.pool[order], *world.rows[1:]), world.settings, world.environment.steps
+    )
+    initial = [int(place[i]) for i in world.initial_rows()]
+    for strategy, theirs in on_other(s, moved, initial):
+        np.testing.assert_array_equal(order[np.asarray(theirs.picks)], s.play(strategy).picks, err_msg=strategy)
+
+
+@pytest.mark.usefixtures("vmapped_keys")
+def test_vmapped_episodes_equal_single_ones():
+    s = stage("one label")
+    initial = [s.world.initial(seed) for seed in range(3)]
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *initial)
+    together = jax.jit(jax.vmap(player(s.world, s.strategies), (None, None, None, 0, 0)))
+    for name in ("random", "ddqn"):
+        which = list(s.strategies).index(name)
+        keys = jax.random.split(jax.random.key(5), 3)
+        many = together(which, s.params, s.world.task, stacked, keys)
+        for i in range(3):
+            single = s.compiled(which, s.params, s.world.task, initial[i], keys[i])
+            np.testing.assert_array_equal(many.picks[i], single.picks)
+            np.testing.assert_allclose(many.accuracy[i], single.accuracy, atol=1e-6)
+            np.testing.assert_allclose(many.steps.after.actions[i], single.steps.after.actions, atol=2e-3)
+
+
+def test_an_episode_is_traced_once():
+    s = stage("top three, descent")
+    once = jax.jit(chex.assert_max_traces(player(s.world, s.strategies), 1))
+    with jax.debug_key_reuse(False):
+        for seed in range(3):
+            initial = s.world.initial(seed)
+            once(seed, s.params, s.world.task, initial, jax.random.key(seed))
+
+
+def test_rewards_add_up_to_the_gain():
+    played = stage("one label").play("margin")
+    np.testing.assert_allclose(
+        jnp.sum(played.steps.reward), played.accuracy[-1] - played.accuracy[0], atol=1e-5
+    )
+    np.testing.assert_allclose(played.steps.reward, np.diff(played.accuracy), atol=1e-6)
+
+
+def test_transitions_chain_and_only_the_last_is_terminal():
+    s = stage("one label")
+    steps = s.play("random").steps
+    total = s.world.environment.steps
+    t = jax.vmap(lambda step: episode.as_transition(step, total, 7))(steps)
+    np.testing.assert_array_equal(t.discount, [1.0] * (total - 1) + [0.0])
+    np.testing.assert_array_equal(t.state[1:], t.next_state[:-1])
+    assert t.next_actions.shape == (total, 7, len(FEATURES)) and t.next_mask.shape == (total, 7)
+    np.testing.assert_array_equal(t.next_actions, steps.after.actions[:, :7])
+    chosen = np.take_along_axis(np.asarray(steps.before.actions), np.asarray(steps.picks)[..., None], 1)
+    np.testing.assert_array_equal(t.actions, chosen)
+
+
+def test_draw_candidates_takes_unlabelled_points_first():
+    unlabelled = jnp.arange(40) % 3 == 0  # 14 of them
+    rows = episode.draw_candidates(jax.random.key(0), unlabelled, 20)
+    assert len(set(rows.tolist())) == 20
+    assert unlabelled[rows[:14]].all() and not unlabelled[rows[14:]].any()
+    few = [set(episode.draw_candidates(jax.random.key(i), unlabelled, 5).tolist()) for i in range(200)]
+    seen = np.bincount(np.concatenate([list(x) for x in few]), minlength=40)[np.asarray(unlabelled)]
+    # Each of 14 is drawn with probability 5 / 14: 71.4 times of 200, standard deviation 6.8.
+    assert seen.min() > 71.4 - 5 * 6.8 and seen.max() < 71.4 + 5 * 6.8
+
+
+def test_decisions_among_few_candidates():
+    s = stage("one label")
+    world = s.world
+    run = partial(
+        episode.rollout,
+        world.environment,
+        lambda o, key: strategies.margin(None, o, key),
+        batch=1,
+        sequential=jnp.asarray(False),
+        record_first=lambda state: None,
+        record=lambda step: (step.picks, step.before.mask, step.before.actions, step.actions),
+        candidates=5,
+    )
+    picks, mask, offered, chosen = jax.jit(lambda t, i, k: run(t, i, k)[1])(
+        world.task, world.initial(), jax.random.key(2)
+    )
+    assert mask.shape == (world.environment.steps, 5) and mask.all()
+    assert len({*picks[:, 0].tolist(), *world.initial_rows()}) == len(picks) + len(world.initial_rows())
+    margins = np.asarray(offered)[..., FEATURES.index("margin")]
+    np.testing.assert_array_equal(margins.min(1), np.asarray(chosen)[:, 0, FEATURES.index("margin")])
+    assert not np.array_equal(picks, s.play("margin").picks)
+
+
+def test_epsilon_greedy_explores_with_probability_epsilon():
+    s = stage("one label")
+    seen = jax.tree.map(lambda x: x[0], s.play("margin").steps.before)
+    greedy = lambda o, key: strategies.entropy(None, o, key)
+    chosen = lambda scores: jnp.argmax(jnp.where(seen.mask, scores, -jnp.inf))
+    best = chosen(greedy(seen, None))
+
+    @jax.jit
+    def share(epsilon, key):
+        score = episode.epsilon_greedy(greedy, epsilon)
+        return jnp.mean(jax.vmap(lambda k: chosen(score(seen, k)) == best)(jax.random.split(key, 4000)))
+
+    for epsilon in (0.0, 0.3, 1.0):
+        expected = 1 - epsilon + epsilon / jnp.sum(seen.mask)
+        assert share(epsilon, jax.random.key(1)) == pytest.approx(expected, abs=5 * np.sqrt(0.25 / 4000) * epsilon)
+
+
+def test_reusing_a_key_is_an_error():
+    key = jax.random.key(0)
+    jax.random.uniform(key)
+    with pytest.raises(jax.errors.KeyReuseError):
+        jax.random.uniform(key)

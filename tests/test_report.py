@@ -1,0 +1,417 @@
+"""Reports: what the page claims is what the curves say, whoever wins, and nothing in a run can break the page."""
+
+import copy
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from jaxal import statistics
+from jaxal.figures import best_hand_written, curves, figure, label, metrics_figure, policy, side_by_side
+from jaxal.report import ReportError, compare_runs, read, write
+from jaxal.tables import against, headline, quarter_table, strategy_table
+
+KINDS = {
+    "ddqn": "learned",
+    "random": "hand-written",
+    "margin": "hand-written",
+    "typicality": "hand-written",
+    "untrained_q": "control",
+    "balanced_oracle": "control",
+}
+LIFT = {"ddqn": 0.04, "random": -0.05, "margin": -0.01, "untrained_q": -0.1, "balanced_oracle": 0.08}
+NASTY = '<script>alert("x")</script> | `a` $x_{ **b** & [c](d)\n# e'
+
+
+def make_results(lift=None, seeds=5, starts=2, noise=0.004):
+    """Results as `jaxal run` stores them; `lift` is how far each strategy ends above typicality."""
+    rng = np.random.default_rng(0)
+    lift = {**LIFT, **(lift or {})}
+    labels = list(range(10, 22))
+    rise = np.linspace(0, 1, len(labels))
+    shape = (seeds, starts, len(labels))
+    measured = {
+        name: 0.4
+        + rise * (0.3 + 2 * lift.get(name, 0.0))
+        + noise * rng.normal(size=(seeds, 1, 1)) * np.ones(shape)
+        for name in KINDS
+    }
+    strategies = {}
+    for name, values in measured.items():
+        area, flat = statistics.aulc(values), values.reshape(-1, len(labels))
+        summary = statistics.target_summary(statistics.labels_to_target(values, labels, 0.6))
+        strategies[name] = {
+            "kind": KINDS[name],
+            "labels": labels,
+            "accuracy": flat.tolist(),
+            "balanced_accuracy": (flat - 0.1).tolist(),
+            "macro_f1": (flat - 0.2).tolist(),
+            "auroc": (flat + 0.1).tolist(),
+            "aulc_mean": float(area.mean()),
+            "aulc_ci68": statistics.interval(area, 0.68).tolist(),
+            "aulc_ci95": statistics.interval(area, 0.95).tolist(),
+            "labels_to_target": {"target": 0.6, **summary._asdict()},
+            "seconds": 1.25,
+        }
+    tested = [name for name in KINDS if name != "ddqn"]
+    found = [statistics.compare(*map(statistics.aulc, (measured["ddqn"], measured[b]))) for b in tested]
+    adjusted = statistics.holm([c.p for c in found])
+    return {
+        "command": "jaxal run --dataset cells.npz",
+        "config": {"environment": {"budget": 21}},
+        "environment": {"jaxal": "0.1.0", "device": "cpu"},
+        "dataset": {
+            "name": "cells.npz",
+            "classes": ["a", "b"],
+            "pool": 300,
+            "test": 120,
+            "notices": ["3 cells filled"],
+        },
+        "labels_counted": {"budget": 21, "reward": 100, "validation": 77},
+        "episodes": {
+            "seed": np.repeat(range(seeds), starts).tolist(),
+            "start": np.tile(range(starts), seeds).tolist(),
+        },
+        "strategies": strategies,
+        "comparisons": [
+            {
+                "a": "ddqn",
+                "b": b,
+                "aulc_difference": c.difference,
+                "ci95": c.ci95,
+                "p": c.p,
+                "p_holm": p,
+                "effect_size": c.effect_size,
+                "quarters": statistics.quarters(measured["ddqn"], measured[b]).tolist(),
+            }
+            for b, c, p in zip(tested, found, adjusted, strict=True)
+        ],
+        "training": {
+            "iterations": 3,
+            "seconds": 9.5,
+            "returns": [[0.1] * seeds, [0.2] * seeds, [0.4] * seeds],
+        },
+    }
+
+
+def store(folder, results):
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    return folder
+
+
+class Page(HTMLParser):
+    """Tags, attributes and the text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.images, self.words = [], [], [], []
+        self.feed(text)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        attrs = dict(attrs)
+        self.links += [attrs[key] for key in ("src", "href", "srcset") if key in attrs]
+        if tag == "img":
+            self.images.append(attrs)
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = store(tmp_path_factory.mktemp("runs") / "cells", make_results())
+    assert [file.name for file in write(path)] == ["figure.png", "figure.svg", "report.html", "report.md"]
+    return path
+
+
+def test_page_holds_itself(folder):
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.links and all(link.startswith("data:image/svg+xml;base64,") for link in page.links)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert not re.search(r"@import|url\(", text)
+    assert all(image["alt"] for image in page.images) and len(page.images) == 3
+    assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_page_says_everything(folder):
+    results = read(folder)
+    page = Page((folder / "report.html").read_text(encoding="utf-8"))
+    wanted = [
+        headline(results),
+        "3 cells filled",
+        "budget 21, reward 100, validation 77",
+        "jaxal run --dataset cells.npz",
+    ]
+    wanted += [
+        "0.1.0",
+        "cells.npz",
+        "300",
+        f"{results['strategies']['ddqn']['aulc_mean']:.4f}",
+        "labels to 60%",
+    ]
+    wanted += ["balanced oracle (cheats)", '"budget": 21', "final macro-F1", "last quarter", "9.5"]
+    for text in wanted:
+        assert text in page.text, text
+    markdown = (folder / "report.md").read_text(encoding="utf-8")
+    assert "![Learning curves](figure.png)" in markdown and "balanced oracle (cheats)" in markdown
+    assert f"{results['strategies']['margin']['aulc_mean']:.4f}" in markdown
+
+
+def test_same_results_same_bytes(folder, tmp_path):
+    again = store(tmp_path / "cells", make_results())
+    for file in write(again)[1:]:
+        assert file.read_bytes() == (folder / file.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("lift", "seeds", "noise", "says"),
+    [
+        (0.04, 5, 0.004, "The learned policy beats typicality"),
+        (-0.04, 5, 0.004, "The learned policy loses to typicality"),
+        (0.002, 5, 0.02, "No clear winner"),
+        (0.04, 1, 0.004, "One seed only"),
+        (
+            -0.04,
+            1,
+            0.004,
+            "One seed only, so no evidence beyond this split and this policy: the learned policy is behind",
+        ),
+    ],
+)
+def test_headline_says_who_won(lift, seeds, noise, says):
+    assert headline(make_results({"ddqn": lift}, seeds, noise=noise)).startswith(says)
+
+
+def test_headline_gives_the_numbers():
+    results = make_results()
+    areas = {name: entry["aulc_mean"] for name, entry in results["strategies"].items()}
+    text = headline(results)
+    assert f"mean AULC {areas['ddqn']:.4f} against {areas['typicality']:.4f}" in text
+    assert f"difference +{areas['ddqn'] - areas['typicality']:.4f}" in text
+    assert re.search(
+        r"95% interval \+0\.\d{4} to \+0\.\d{4}; Holm-corrected p (= 0|< 0)\.\d{4}; 5 seeds × 2 starts", text
+    )
+
+
+def test_headline_admits_a_bad_end_and_a_better_control():
+    text = headline(make_results({"ddqn": 0.01, "untrained_q": 0.02, "margin": 0.05}))
+    assert "Also above the learned policy: untrained Q." in text
+    assert re.search(r"In the last quarter of the labels it is 0\.\d{4} below margin", text)
+    assert "Also above" not in headline(make_results())  # the oracle is above, but cheats
+    assert "last quarter" not in headline(make_results())
+
+
+def test_headline_without_a_policy_or_a_test():
+    results = make_results()
+    untested = {**results, "comparisons": []}
+    assert "not tested" in headline(untested)
+    del results["strategies"]["ddqn"]
+    assert headline(results).startswith("The largest mean AULC is balanced oracle (cheats)'s")
+
+
+def test_comparison_stored_the_other_way_round_turns_its_signs():
+    results = make_results()
+    forward = against(results, "ddqn", "margin")
+    backward = against(results, "margin", "ddqn")
+    assert forward["aulc_difference"] > 0 and forward["effect_size"] > 0 and forward["quarters"][-1] > 0
+    assert backward["aulc_difference"] == -forward["aulc_difference"]
+    assert backward["ci95"] == [-forward["ci95"][1], -forward["ci95"][0]]
+    assert backward["effect_size"] == -forward["effect_size"] and backward["p"] == forward["p"]
+    assert backward["quarters"] == [-q for q in forward["quarters"]]
+    turned = copy.deepcopy(results)
+    turned["comparisons"] = [against(results, entry["b"], "ddqn") for entry in results["comparisons"]]
+    assert turned["comparisons"][0]["a"] == "random"
+    assert headline(turned) == headline(results)
+    assert quarter_table(turned) == quarter_table(results)
+    assert against(results, "margin", "random") is None
+
+
+def test_best_hand_written_is_neither_learned_nor_a_control():
+    assert best_hand_written(make_results()) == "typicality"
+    assert best_hand_written(make_results({"margin": 0.01})) == "margin"
+    assert policy(make_results()) == "ddqn"
+
+
+def test_curves_find_their_seed_and_start():
+    results = make_results(noise=0.05)
+    before = curves(results, "margin")
+    order = np.random.default_rng(1).permutation(10)
+    for key, values in results["episodes"].items():
+        results["episodes"][key] = [values[i] for i in order]
+    results["strategies"]["margin"]["accuracy"] = [
+        results["strategies"]["margin"]["accuracy"][i] for i in order
+    ]
+    np.testing.assert_array_equal(curves(results, "margin"), before)
+
+
+def test_figure_draws_means_bands_and_the_signed_difference():
+    results = make_results(noise=0.02)
+    top, bottom = figure(results).axes
+    ours, other = curves(results, "ddqn"), curves(results, "typicality")
+    drawn = [line.get_ydata() for line in top.lines]
+    np.testing.assert_allclose(drawn, [curves(results, name).mean((0, 1)) for name in KINDS])
+    zero, difference = bottom.lines
+    assert list(zero.get_ydata()) == [0, 0]
+    np.testing.assert_allclose(difference.get_ydata(), (ours - other).mean((0, 1)))
+    assert difference.get_ydata()[-1] > 0
+    band = bottom.collections[0].get_paths()[0].vertices[:, 1]
+    low, high = statistics.interval(ours - other, 0.68)
+    assert {*np.round(low, 9), *np.round(high, 9)} <= set(np.round(band, 9))
+
+
+def test_figure_tells_strategies_apart():
+    results = make_results()
+    top = figure(results).axes[0]
+    lines = dict(zip(KINDS, top.lines, strict=True))
+    assert {name for name, line in lines.items() if line.get_linestyle() == "--"} == {
+        "untrained_q",
+        "balanced_oracle",
+    }
+    assert max(lines, key=lambda name: lines[name].get_linewidth()) == "ddqn"
+    assert len({line.get_color() for line in lines.values()}) == len(KINDS)
+    assert {text.get_text() for text in top.texts} == {label(name) for name in KINDS}
+
+
+@pytest.mark.parametrize("width", [8.6, 4.4])
+def test_names_at_the_ends_touch_neither_curves_nor_each_other(width):
+    level = dict.fromkeys(KINDS, 0.0)
+    fig = figure(make_results(level), width=width)  # all curves end in one place: the hardest case
+    fig.draw_without_rendering()
+    top = fig.axes[0]
+    boxes = sorted((super(type(t), t).get_window_extent() for t in top.texts), key=lambda box: box.y0)
+    assert all(upper.y0 >= lower.y1 - 1 for lower, upper in zip(boxes, boxes[1:], strict=False))
+    assert min(box.x0 for box in boxes) >= top.get_window_extent().x1
+    assert max(box.x1 for box in boxes) <= fig.bbox.x1
+
+
+def test_pictures_adapt_to_what_is_there():
+    results = make_results()
+    for entry in results["strategies"].values():
+        del entry["auroc"]
+    assert [ax.get_title(loc="left") for ax in metrics_figure(results).axes] == [
+        "balanced accuracy",
+        "macro-F1",
+    ]
+    assert "final AUROC" not in strategy_table(results).header
+    only = {**results, "strategies": {"margin": results["strategies"]["margin"]}}
+    assert len(figure(only).axes) == 1
+    assert len(side_by_side([results, only]).axes) == 4
+
+
+def test_strategy_table_is_in_order_and_marks_the_policy():
+    results = make_results({"random": -0.2})
+    table = strategy_table(results)
+    areas = [float(row[2]) for row in table.rows]
+    assert areas == sorted(areas, reverse=True) and len(table.rows) == len(KINDS)
+    assert [table.rows[i][0] for i in table.bold] == ["learned (DDQN)"]
+    rows = {row[0]: row for row in table.rows}
+    assert rows["random"][-2] == "– (0%)" and rows["learned (DDQN)"][-2] == "16 (100%)"
+    assert all(len(row) == len(table.header) for row in table.rows)
+
+
+def test_nothing_in_a_run_breaks_the_page(tmp_path):
+    results = make_results(seeds=1, starts=1)
+    results["dataset"] |= {"name": NASTY, "classes": [NASTY], "notices": [NASTY], "train_on": [NASTY]}
+    results["strategies"][NASTY] = {**results["strategies"]["margin"], "aulc_mean": 0.9}
+    results |= {"command": NASTY, "config": {NASTY: NASTY}, "environment": {NASTY: NASTY}, "training": {}}
+    html, markdown = write(store(tmp_path / "a", results))[2:]
+    page = Page(html.read_text(encoding="utf-8"))
+    assert "script" not in page.tags and page.text.count('<script>alert("x")</script>') >= 8
+    lines = markdown.read_text(encoding="utf-8").splitlines()
+    tables = [re.sub(r"\\\|", "", line) for line in lines if line.startswith("|")]
+    headers = {line.count("|") for line in tables if "---" in line}
+    assert {line.count("|") for line in tables} == headers
+    prose = [line for line in lines if not line.startswith("    ")]
+    assert not any("<script" in line or line.startswith("# e") for line in prose)
+
+
+def damaged(change):
+    results = make_results(seeds=2)
+    change(results)
+    return results
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda r: r.pop("strategies"), "'strategies'"),
+        (lambda r: r.pop("episodes"), "'episodes'"),
+        (lambda r: r["dataset"].pop("name"), "'name'"),
+        (lambda r: r["dataset"].update(notices="none"), "notices"),
+        (lambda r: r.update(strategies={}), "at least one"),
+        (lambda r: r.update(environment=[1]), "environment"),
+        (lambda r: r["strategies"]["margin"].update(kind="best"), "strategies.margin.kind"),
+        (lambda r: r["strategies"]["margin"].update(aulc_mean=float("nan")), "aulc_mean"),
+        (lambda r: r["strategies"]["margin"]["accuracy"].pop(), "strategies.margin.accuracy"),
+        (lambda r: r["strategies"]["margin"]["auroc"][0].pop(), "not what"),
+        (lambda r: r["strategies"]["margin"]["macro_f1"][0].__setitem__(0, None), "macro_f1"),
+        (lambda r: r["strategies"]["margin"].update(aulc_ci95=[0.1]), "aulc_ci95"),
+        (lambda r: r["strategies"]["margin"].update(seconds="fast"), "not what"),
+        (lambda r: r["episodes"]["start"].__setitem__(0, 1), "every start of every seed"),
+        (lambda r: r["comparisons"][0].pop("p_holm"), "p_holm"),
+        (lambda r: r["comparisons"][0].update(ci95=[1]), "ci95"),
+        (lambda r: r["comparisons"][0].update(p="small"), "not what"),
+        (lambda r: r["training"].update(returns=[[1, 2], [3]]), "not what"),
+    ],
+)
+def test_a_damaged_file_is_refused_in_one_line(tmp_path, change, says):
+    path = store(tmp_path / "a", damaged(change))
+    with pytest.raises(ReportError) as error:
+        read(path)
+    message = str(error.value)
+    assert says in message and str(path / "results.json") in message and "\n" not in message
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "null", '{"strategies": {', "\x00\x01"])
+def test_a_file_that_is_not_results_is_refused_in_one_line(tmp_path, text):
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(ReportError) as error:
+        write(tmp_path)
+    assert "results.json" in str(error.value) and "\n" not in str(error.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(ReportError, match="no such file"):
+        read(tmp_path / "nothing")
+    with pytest.raises(ReportError, match="no run folder"):
+        compare_runs([], tmp_path)
+
+
+def test_optional_fields_may_be_absent(tmp_path):
+    results = make_results(seeds=2)
+    for key in ("command", "config", "environment", "labels_counted", "training", "comparisons"):
+        del results[key]
+    for entry in results["strategies"].values():
+        for key in (
+            "balanced_accuracy",
+            "macro_f1",
+            "auroc",
+            "aulc_ci68",
+            "aulc_ci95",
+            "labels_to_target",
+            "seconds",
+        ):
+            del entry[key]
+    results["dataset"] = {"name": "cells"}
+    html = write(store(tmp_path / "a", results))[2].read_text(encoding="utf-8")
+    assert "not tested" in html and "None" not in html and "nan" not in Page(html).text
+
+
+def test_several_runs_on_one_page(folder, tmp_path):
+    losing = make_results({"ddqn": -0.04})
+    del losing["strategies"]["random"]
+    other = store(tmp_path / "other", losing)
+    html = compare_runs([folder, other, folder], tmp_path / "out")[2].read_text(encoding="utf-8")
+    page = Page(html)
+    assert "2 runs" in page.text  # a folder given twice is one run
+    assert headline(read(folder)) in page.text and headline(read(other)) in page.text
+    assert len(page.images) == 2 and all(link.startswith("data:") for link in page.links)
+    assert f"{losing['strategies']['ddqn']['aulc_mean']:.4f}" in page.text
+    assert len((tmp_path / "out" / "report.md").read_text(encoding="utf-8")) > 500

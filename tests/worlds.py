@@ -1,0 +1,102 @@
+"""Small worlds for the tests: one task of a bundled data set, and the environment on it."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn import datasets
+
+from jaxal.classifier import Labelled, linear_probe
+from jaxal.config import ClassifierConfig, EnvironmentConfig
+from jaxal.data import Dataset
+from jaxal.environment import Environment, accuracy, holdout_logits, make_environment
+from jaxal.episode import Step, rollout
+from jaxal.strategies import Strategy
+from jaxal.task import Rows, Task, make_task, select
+
+CONVERGED = ClassifierConfig(solver="newton", l2=0.1, iterations=400)
+"""For comparisons in which the solver's own error must not show."""
+
+
+class World(NamedTuple):
+    """One task and the environment on it."""
+
+    dataset: Dataset
+    rows: Rows
+    bank: Task  # of the one task
+    task: Task
+    environment: Environment
+    settings: EnvironmentConfig
+
+    def initial(self, seed: int = 0) -> Labelled:
+        return self.environment.initial_set(self.task, jax.random.key(seed))
+
+    def initial_rows(self, seed: int = 0) -> list[int]:
+        rows, mask = self.initial(seed)
+        return [int(i) for i in np.asarray(rows)[np.asarray(mask)]]
+
+
+def load(name: str) -> Dataset:
+    """A bundled data set."""
+    raw = getattr(datasets, f"load_{name}")()
+    classes = tuple(str(c) for c in raw.target_names)
+    return Dataset(name, raw.data.astype(np.float32), raw.target.astype(np.int32), classes)
+
+
+def cut(dataset: Dataset, pool: int, state: int, holdout: int, seed: int = 0) -> Rows:
+    """Disjoint random rows; the first of each class is in the pool."""
+    order = np.random.default_rng(seed).permutation(len(dataset))
+    first = np.unique(dataset.labels[order], return_index=True)[1]
+    order = np.concatenate([order[first], np.delete(order, first)])[: pool + state + holdout]
+    return Rows(*np.split(order, [pool, pool + state]))
+
+
+def build(
+    dataset: Dataset,
+    rows: Rows,
+    settings: EnvironmentConfig,
+    steps: int,
+    classifier: ClassifierConfig = CONVERGED,
+    **task_options,
+) -> World:
+    """A world; `task_options` go to `make_task`."""
+    bank = make_task(dataset.inputs, dataset.labels, rows, metric=settings.distance, **task_options)
+    probe = linear_probe(classifier, settings.distance)
+    environment = make_environment(settings, probe, bank.class_mask.shape[-1], steps)
+    return World(dataset, rows, bank, select(bank, jnp.int32(0)), environment, settings)
+
+
+class Played(NamedTuple):
+    """An episode of one strategy."""
+
+    accuracy: jax.Array  # [T + 1]
+    picks: jax.Array  # [T, N]
+    steps: Step  # everything, stacked over the steps
+
+
+def player(world: World, strategies: dict[str, Strategy]) -> Callable[..., Played]:
+    """(strategy's number, parameters by strategy, task, initial set, key) -> its episode; not jitted."""
+    names, batch = list(strategies), world.settings.batch
+
+    def play(which, params, task, initial, key) -> Played:
+        def score(observation, key):
+            branches = [partial(strategies[name].score, params.get(name)) for name in names]
+            return jax.lax.switch(which, branches, observation, key)
+
+        first, (rest, steps) = rollout(
+            world.environment,
+            score,
+            task,
+            initial,
+            key,
+            batch=batch,
+            sequential=jnp.array([s.sequential for s in strategies.values()])[which],
+            record_first=lambda state: accuracy(holdout_logits(task, state.fitted), task.holdout_labels),
+            record=lambda step: (accuracy(holdout_logits(task, step.state.fitted), task.holdout_labels), step),
+        )
+        return Played(jnp.append(first, rest), steps.picks, steps)
+
+    return play
