@@ -26,11 +26,11 @@ FLOOR = 0.05  # least deviation of the search, so that it does not settle on noi
 class Search(NamedTuple):
     """Where the search stands."""
 
-    mean: chex.Array  # [F]
-    deviation: chex.Array  # [F]
+    mean: jax.Array  # [F]
+    deviation: jax.Array  # [F]
 
 
-def make_cem(config: Config, environment: Environment) -> Callable[[Sources, chex.PRNGKey], chex.Array]:
+def make_cem(config: Config, environment: Environment) -> Callable[[Sources, chex.PRNGKey], jax.Array]:
     """A pure function of one seed: (sources, key) -> weights [F].
 
     All vectors of a generation start from the same initial set of the same task, so that they differ in nothing but
@@ -41,7 +41,7 @@ def make_cem(config: Config, environment: Environment) -> Callable[[Sources, che
     generations = max(1, episodes // POPULATION)
     sequential = jnp.asarray(config.environment.batch_selection == "sequential")
 
-    def mean_quality(weights: chex.Array, sources: Sources, index: chex.Array, key: chex.PRNGKey) -> chex.Array:
+    def mean_quality(weights: jax.Array, sources: Sources, index: jax.Array, key: chex.PRNGKey) -> jax.Array:
         """Of the classifier on the reward rows, over one episode."""
         task = select(sources.bank, index)
         start_key, run_key = jax.random.split(key)
@@ -59,7 +59,7 @@ def make_cem(config: Config, environment: Environment) -> Callable[[Sources, che
         )[1]
         return jnp.mean(qualities)
 
-    def search(sources: Sources, key: chex.PRNGKey) -> chex.Array:
+    def search(sources: Sources, key: chex.PRNGKey) -> jax.Array:
         def generation(at: Search, key):
             task_key, draw_key, play_key = jax.random.split(key, 3)
             index = jax.random.randint(task_key, (), 0, len(sources.dataset))

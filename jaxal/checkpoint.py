@@ -35,5 +35,5 @@ def load(path: Path, like: chex.ArrayTree) -> chex.ArrayTree:
         raise CheckpointError(f"{path}: not a checkpoint of this shape ({reason[:200]})") from error
 
 
-def _on_device(x: chex.Array) -> jax.ShapeDtypeStruct:
+def _on_device(x: jax.Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=jax.sharding.SingleDeviceSharding(jax.devices()[0]))

@@ -22,10 +22,10 @@ from jaxal.task import Task, columns, distance_columns, own_latents
 class Labelled(NamedTuple):
     """The labelled set: B slots, filled from the left, some of them padding."""
 
-    rows: chex.Array  # [B] int32 pool rows; 0 where unused
-    mask: chex.Array  # [B] bool
+    rows: jax.Array  # [B] int32 pool rows; 0 where unused
+    mask: jax.Array  # [B] bool
 
-    def labels(self, task: Task) -> chex.Array:
+    def labels(self, task: Task) -> jax.Array:
         """[B] int32 classes of the labelled points; meaningless where unused."""
         return task.pool_labels[self.rows]
 
@@ -33,7 +33,7 @@ class Labelled(NamedTuple):
 class Fitted(NamedTuple):
     """A classifier after a fit."""
 
-    logits: chex.Array  # [R, C]; -inf for classes that the task does not have
+    logits: jax.Array  # [R, C]; -inf for classes that the task does not have
     geometry: distances.Geometry  # of the pool, in the classifier's latent space
     model: Any  # what the next fit needs
 
@@ -43,20 +43,20 @@ class Classifier(NamedTuple):
 
     init: Callable[[Task, int], Fitted]
     """(task, slots) -> a classifier that has seen no label"""
-    fit: Callable[[Task, Fitted, Labelled, chex.Array, int, chex.PRNGKey], Fitted]
+    fit: Callable[[Task, Fitted, Labelled, jax.Array, int, chex.PRNGKey], Fitted]
     """(task, fitted, labelled, start, size, key): refit after slots start..start+size were filled; the key may drive
     minibatches and augmentation"""
-    presume: Callable[[Task, Fitted, chex.Array], Fitted]
+    presume: Callable[[Task, Fitted, jax.Array], Fitted]
     """(task, fitted, row): add a pool row to the labelled set of the geometry alone, before its label is known"""
 
 
 class ProbeModel(NamedTuple):
     """State of the linear probe. Unused slots hold zeros (and 1/l2 on the diagonal of `inverse`)."""
 
-    alpha: chex.Array  # [B, C] dual coefficients
-    columns: chex.Array  # [B, R] inner products of the labelled points with all rows
-    inverse: chex.Array  # [B, B] inverse of K / 2 + l2 I, K the labelled points' Gram matrix
-    weights: chex.Array  # [D, C], for the solver that works on them; [0, C] otherwise
+    alpha: jax.Array  # [B, C] dual coefficients
+    columns: jax.Array  # [B, R] inner products of the labelled points with all rows
+    inverse: jax.Array  # [B, B] inverse of K / 2 + l2 I, K the labelled points' Gram matrix
+    weights: jax.Array  # [D, C], for the solver that works on them; [0, C] otherwise
 
 
 def linear_probe(config: ClassifierConfig, metric: str) -> Classifier:
@@ -103,16 +103,16 @@ def linear_probe(config: ClassifierConfig, metric: str) -> Classifier:
     return Classifier(init, fit, presume)
 
 
-def _masked(logits: chex.Array, task: Task) -> chex.Array:
+def _masked(logits: jax.Array, task: Task) -> jax.Array:
     return jnp.where(task.class_mask, logits, -jnp.inf)
 
 
-def _targets(task: Task, labelled: Labelled, classes: int) -> chex.Array:
+def _targets(task: Task, labelled: Labelled, classes: int) -> jax.Array:
     """[B, C] one-hot labels, zero where a slot is unused."""
     return jax.nn.one_hot(jnp.where(labelled.mask, labelled.labels(task), -1), classes)
 
 
-def _border(inverse: chex.Array, kernel: chex.Array, start: chex.Array, size: int, l2: float) -> chex.Array:
+def _border(inverse: jax.Array, kernel: jax.Array, start: jax.Array, size: int, l2: float) -> jax.Array:
     """The inverse of K / 2 + l2 I once slots start..start+size of K [B, B] are filled, by bordering.
 
     `inverse` [B, B] is the one before, in which those slots are decoupled (1 / l2 on the diagonal).

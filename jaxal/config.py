@@ -133,8 +133,10 @@ class AgentConfig:
     hidden: tuple[int, ...] = (128, 128, 128)
     """widths of the hidden layers"""
     residual: str = ""
-    """an action feature that is added to Q (subtracted, with a leading "-"), the last layer starting at zero: the
-    untrained policy then takes the largest (smallest) value of that feature. Empty: none"""
+    """an action feature that is added to Q, the last layer starting at zero: the untrained policy then takes the
+    largest value of that feature (the smallest, where the weight is negative). Empty: none"""
+    residual_weight: float = 1.0
+    """what the residual is multiplied by: about the deviations of reward that one deviation of the feature is worth"""
     gamma: float = 0.99
     """discount"""
     target: Literal["double_q", "paper"] = "double_q"
@@ -262,7 +264,7 @@ class Config:
         residual = self.agent.residual
         features = self.environment.action_features
         _require(
-            residual.removeprefix("-") in ("", *features),
+            residual in ("", *features),
             "residual",
             residual,
             f"empty or one of {', '.join(features)}",
@@ -290,7 +292,8 @@ def default() -> Config:
         ),
         agent=AgentConfig(
             hidden=(64, 64),
-            residual="-margin",
+            residual="margin",
+            residual_weight=-1.0,
             gamma=0.5,
             learning_rate=1e-3,
             loss="huber",

@@ -27,10 +27,10 @@ class QNetwork(nn.Module):
     """
 
     hidden: tuple[int, ...]
-    residual: tuple[int, float] | None = None  # (column of the action features, sign) that is added to the output
+    residual: tuple[int, float] | None = None  # (column of the action features, weight) that is added to the output
 
     @nn.compact
-    def __call__(self, state: chex.Array, actions: chex.Array) -> chex.Array:
+    def __call__(self, state: jax.Array, actions: jax.Array) -> jax.Array:
         """state [.], actions [K, F] -> [K]."""
         first, *rest = self.hidden
         x = nn.Dense(first, name="state")(state) + nn.Dense(first, use_bias=False, name="action")(actions)
@@ -40,8 +40,8 @@ class QNetwork(nn.Module):
         q = nn.Dense(1, kernel_init=begin, name="q")(nn.relu(x))[..., 0]
         if self.residual is None:
             return q
-        column, sign = self.residual
-        return q + sign * actions[..., column]
+        column, weight = self.residual
+        return q + weight * actions[..., column]
 
 
 class AgentState(NamedTuple):
@@ -56,20 +56,20 @@ class Agent(NamedTuple):
     """Pure functions; `make_agent` captures the settings."""
 
     init: Callable[[chex.PRNGKey], AgentState]
-    values: Callable[[chex.ArrayTree, chex.Array, chex.Array], chex.Array]
+    values: Callable[[chex.ArrayTree, jax.Array, jax.Array], jax.Array]
     """(params, state [.], actions [K, F]) -> [K]"""
-    update: Callable[[AgentState, Transition], tuple[AgentState, chex.Array]]
+    update: Callable[[AgentState, Transition], tuple[AgentState, jax.Array]]
     """(agent, batch of transitions) -> agent, TD errors [batch] (of each transition's chosen set, the mean)"""
 
 
 def td_target(
-    reward: chex.Array,
-    discount: chex.Array,
-    select: chex.Array,
-    evaluate: chex.Array,
-    mask: chex.Array,
+    reward: jax.Array,
+    discount: jax.Array,
+    select: jax.Array,
+    evaluate: jax.Array,
+    mask: jax.Array,
     batch: int,
-) -> chex.Array:
+) -> jax.Array:
     """y = reward + discount * (mean of `evaluate` over the `batch` candidates with the highest `select`).
 
     Args:
@@ -96,7 +96,7 @@ def make_agent(config: AgentConfig, state_size: int, features: tuple[str, ...], 
       batch: N, labels a step.
     """
     name = config.residual
-    residual = (features.index(name.removeprefix("-")), -1.0 if name.startswith("-") else 1.0) if name else None
+    residual = (features.index(name), config.residual_weight) if name else None
     network = QNetwork(config.hidden, residual)
     optimiser = optax.chain(
         optax.clip_by_global_norm(config.gradient_clip) if config.gradient_clip else optax.identity(),
@@ -104,27 +104,30 @@ def make_agent(config: AgentConfig, state_size: int, features: tuple[str, ...], 
     )
     penalty = {"huber": optax.huber_loss, "squared": lambda error: error**2}[config.loss]
 
+    def values(params: chex.ArrayTree, state: jax.Array, actions: jax.Array) -> jax.Array:
+        return jnp.asarray(network.apply(params, state, actions))
+
     def init(key: chex.PRNGKey) -> AgentState:
         params = network.init(key, jnp.zeros(state_size), jnp.zeros((1, len(features))))
         return AgentState(params, jax.tree.map(jnp.copy, params), optimiser.init(params))
 
-    def td_error(params, target_params, t: Transition) -> chex.Array:
+    def td_error(params, target_params, t: Transition) -> jax.Array:
         """[N] errors of the chosen actions."""
-        online = jax.lax.stop_gradient(network.apply(params, t.next_state, t.next_actions))
-        target = network.apply(target_params, t.next_state, t.next_actions)
+        online = jax.lax.stop_gradient(values(params, t.next_state, t.next_actions))
+        target = values(target_params, t.next_state, t.next_actions)
         select, evaluate = (online, target) if config.target == "double_q" else (target, online)
         y = td_target(t.reward, config.gamma * t.discount, select, evaluate, t.next_mask, batch)
-        return network.apply(params, t.state, t.actions) - jax.lax.stop_gradient(y)
+        return values(params, t.state, t.actions) - jax.lax.stop_gradient(y)
 
     def loss(params, target_params, batch_of: Transition):
         errors = jax.vmap(td_error, (None, None, 0))(params, target_params, batch_of)
         return jnp.mean(penalty(errors)), jnp.mean(errors, -1)
 
-    def update(agent: AgentState, batch_of: Transition) -> tuple[AgentState, chex.Array]:
+    def update(agent: AgentState, batch_of: Transition) -> tuple[AgentState, jax.Array]:
         gradients, errors = jax.grad(loss, has_aux=True)(agent.params, agent.target_params, batch_of)
         steps, moments = optimiser.update(gradients, agent.optimiser, agent.params)
         params = optax.apply_updates(agent.params, steps)
         target_params = optax.incremental_update(params, agent.target_params, config.target_rate)
         return AgentState(params, target_params, moments), errors
 
-    return Agent(init, network.apply, update)
+    return Agent(init, values, update)

@@ -8,7 +8,6 @@ points that were just labelled.
 
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -22,21 +21,21 @@ class Geometry(NamedTuple):
     `scale` is the mean distance between two pool points, so that the numbers carry over to other data sets.
     """
 
-    total: chex.Array  # [P] sum of the distances to all pool points
-    local_density: chex.Array  # [P] mean distance to the nearest neighbours in the pool (small where it is dense)
-    labelled_total: chex.Array  # [P] sum of the distances to the labelled points
-    nearest_labelled: chex.Array  # [P] distance to the nearest labelled point; inf while there is none
-    scale: chex.Array  # [] mean distance between two pool points
-    pool_size: chex.Array  # [] float, points in the pool
-    labelled_size: chex.Array  # [] float, labelled points
+    total: jax.Array  # [P] sum of the distances to all pool points
+    local_density: jax.Array  # [P] mean distance to the nearest neighbours in the pool (small where it is dense)
+    labelled_total: jax.Array  # [P] sum of the distances to the labelled points
+    nearest_labelled: jax.Array  # [P] distance to the nearest labelled point; inf while there is none
+    scale: jax.Array  # [] mean distance between two pool points
+    pool_size: jax.Array  # [] float, points in the pool
+    labelled_size: jax.Array  # [] float, labelled points
 
 
-def inner(x: chex.Array, y: chex.Array) -> chex.Array:
+def inner(x: jax.Array, y: jax.Array) -> jax.Array:
     """Inner products of the rows of `x` [P, D] with those of `y` [L, D]: [P, L] float32."""
     return jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
 
 
-def from_inner(metric: str, products: chex.Array, x_norms: chex.Array, y_norms: chex.Array) -> chex.Array:
+def from_inner(metric: str, products: jax.Array, x_norms: jax.Array, y_norms: jax.Array) -> jax.Array:
     """Distances from inner products.
 
     Args:
@@ -55,12 +54,12 @@ def from_inner(metric: str, products: chex.Array, x_norms: chex.Array, y_norms: 
     return squared if metric == "squared_euclidean" else jnp.sqrt(squared)
 
 
-def pairwise(metric: str, x: chex.Array, y: chex.Array) -> chex.Array:
+def pairwise(metric: str, x: jax.Array, y: jax.Array) -> jax.Array:
     """Distances between the rows of `x` [P, D] and of `y` [L, D]: [P, L] float32."""
     return from_inner(metric, inner(x, y), jnp.sum(x * x, -1), jnp.sum(y * y, -1))
 
 
-def totals(metric: str, x: chex.Array, mask: chex.Array, block: int = 512) -> chex.Array:
+def totals(metric: str, x: jax.Array, mask: jax.Array, block: int = 512) -> jax.Array:
     """Sum of the distances from each row of `x` [P, D] to the rows where `mask` [P] holds: [P].
 
     Squared Euclidean and cosine distances are linear in sums of vectors and cost O(P D); Euclidean ones are summed
@@ -77,14 +76,14 @@ def totals(metric: str, x: chex.Array, mask: chex.Array, block: int = 512) -> ch
     return _by_blocks(lambda d: d @ keep, metric, x, block)
 
 
-def local_density(metric: str, x: chex.Array, mask: chex.Array, block: int = 512) -> chex.Array:
+def local_density(metric: str, x: jax.Array, mask: jax.Array, block: int = 512) -> jax.Array:
     """Mean distance from each row of `x` [P, D] to its nearest other rows where `mask` [P] holds: [P].
 
     The number of neighbours is `NEIGHBOURS`, or all there are in a smaller pool.
     """
     k = min(NEIGHBOURS, x.shape[0] - 1)
 
-    def nearest(d: chex.Array) -> chex.Array:
+    def nearest(d: jax.Array) -> jax.Array:
         """Mean of the k smallest of each row, the row's own (the smallest of all) left out."""
         values = -jax.lax.top_k(-jnp.where(mask, d, jnp.inf), k + 1)[0][:, 1:]
         finite = jnp.isfinite(values)
@@ -93,14 +92,14 @@ def local_density(metric: str, x: chex.Array, mask: chex.Array, block: int = 512
     return _by_blocks(nearest, metric, x, block)
 
 
-def _by_blocks(reduce, metric: str, x: chex.Array, block: int) -> chex.Array:
+def _by_blocks(reduce, metric: str, x: jax.Array, block: int) -> jax.Array:
     """`reduce` over distance blocks [block, P], one block of rows at a time: [P]."""
     rows = x.shape[0]
     padded = jnp.pad(x, ((0, -rows % block), (0, 0))).reshape(-1, block, x.shape[1])
     return jax.lax.map(lambda part: reduce(pairwise(metric, part, x)), padded).reshape(-1)[:rows]
 
 
-def geometry(metric: str, x: chex.Array, mask: chex.Array) -> Geometry:
+def geometry(metric: str, x: jax.Array, mask: jax.Array) -> Geometry:
     """The geometry of a pool with nothing labelled.
 
     Args:
@@ -117,7 +116,7 @@ def geometry(metric: str, x: chex.Array, mask: chex.Array) -> Geometry:
     return Geometry(total / scale, density / scale, zeros, empty, scale, size, jnp.zeros(()))
 
 
-def extend(state: Geometry, columns: chex.Array, new: chex.Array) -> Geometry:
+def extend(state: Geometry, columns: jax.Array, new: jax.Array) -> Geometry:
     """The geometry after points were labelled.
 
     Args:
@@ -135,11 +134,11 @@ def extend(state: Geometry, columns: chex.Array, new: chex.Array) -> Geometry:
     )
 
 
-def mean_labelled(state: Geometry) -> chex.Array:
+def mean_labelled(state: Geometry) -> jax.Array:
     """Mean distance of each pool point to the labelled set: [P]."""
     return state.labelled_total / jnp.maximum(state.labelled_size, 1.0)
 
 
-def mean_unlabelled(state: Geometry) -> chex.Array:
+def mean_unlabelled(state: Geometry) -> jax.Array:
     """Mean distance of each pool point to the unlabelled set, itself included: [P]."""
     return (state.total - state.labelled_total) / jnp.maximum(state.pool_size - state.labelled_size, 1.0)

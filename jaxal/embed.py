@@ -93,7 +93,7 @@ def embed(
         with suppress(FileNotFoundError):  # another process was faster, and has cleared the parts away
             joined = (np.load(part) for part in parts.values())
             _write(final, lambda file: _save_rows(file, joined, (len(rows), width)))
-        latents = np.load(final, mmap_mode="r")
+        latents = np.lib.format.open_memmap(final, mode="r")
         for part in cache.glob(f"{name}.*.part"):  # those of another batch size too
             part.unlink(missing_ok=True)
     except OSError as error:
@@ -253,7 +253,7 @@ def _key(inputs: Any, rows: np.ndarray, size: int | None, body: Variables, progr
 def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     """The array in `path`, memory-mapped, or None: absent, damaged, or of another shape."""
     try:
-        array = np.load(path, mmap_mode="r")
+        array = np.lib.format.open_memmap(path, mode="r")  # np.load would also open other kinds of files
     except (OSError, ValueError, EOFError):
         return None
     return array if array.shape == shape and array.dtype == np.float32 else None

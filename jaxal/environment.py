@@ -22,11 +22,11 @@ class State(NamedTuple):
     """Where an episode stands."""
 
     labelled: Labelled
-    unlabelled: chex.Array  # [P] bool
-    class_counts: chex.Array  # [C] float, labels of each class so far
+    unlabelled: jax.Array  # [P] bool
+    class_counts: jax.Array  # [C] float, labels of each class so far
     fitted: Fitted
-    value: chex.Array  # [] quality on the hold-out rows
-    time: chex.Array  # [] int32 steps done
+    value: jax.Array  # [] quality on the hold-out rows
+    time: jax.Array  # [] int32 steps done
 
 
 class Environment(NamedTuple):
@@ -36,11 +36,11 @@ class Environment(NamedTuple):
     """(task, key) -> a random initial set, one per class first"""
     reset: Callable[[Task, Labelled, chex.PRNGKey], State]
     """(task, initial set, key)"""
-    step: Callable[[Task, State, chex.Array, chex.PRNGKey], tuple[State, chex.Array]]
+    step: Callable[[Task, State, jax.Array, chex.PRNGKey], tuple[State, jax.Array]]
     """(task, state, picks [N], key) -> state, reward []"""
-    observe: Callable[[Task, State, chex.Array], Observation]
+    observe: Callable[[Task, State, jax.Array], Observation]
     """(task, state, candidates [K] int32 pool rows)"""
-    presume: Callable[[Task, State, chex.Array], State]
+    presume: Callable[[Task, State, jax.Array], State]
     """(task, state, pick): as if `pick` had been labelled with the class predicted for it, without a refit"""
     steps: int
 
@@ -73,7 +73,7 @@ def make_environment(config: EnvironmentConfig, classifier: Classifier, classes:
         )
         return _label(task, state, labelled, jnp.zeros((), jnp.int32), initial_size, key)
 
-    def step(task: Task, state: State, picks: chex.Array, key: chex.PRNGKey) -> tuple[State, chex.Array]:
+    def step(task: Task, state: State, picks: jax.Array, key: chex.PRNGKey) -> tuple[State, jax.Array]:
         start = initial_size + config.batch * state.time
         labelled = Labelled(
             rows=jax.lax.dynamic_update_slice_in_dim(state.labelled.rows, picks, start, 0),
@@ -95,7 +95,7 @@ def make_environment(config: EnvironmentConfig, classifier: Classifier, classes:
             value=quality(holdout_logits(task, fitted), task.holdout_labels),
         )
 
-    def observe(task: Task, state: State, candidates: chex.Array) -> Observation:
+    def observe(task: Task, state: State, candidates: jax.Array) -> Observation:
         pool, set_aside, _ = task.shape
         geometry = jax.tree.map(lambda x: x[candidates] if x.ndim else x, state.fitted.geometry)
         logits = state.fitted.logits[candidates]
@@ -121,7 +121,7 @@ def make_environment(config: EnvironmentConfig, classifier: Classifier, classes:
             time=state.time,
         )
 
-    def presume(task: Task, state: State, pick: chex.Array) -> State:
+    def presume(task: Task, state: State, pick: jax.Array) -> State:
         predicted = jnp.argmax(state.fitted.logits[pick])
         return state._replace(
             unlabelled=state.unlabelled.at[pick].set(False),
@@ -132,38 +132,38 @@ def make_environment(config: EnvironmentConfig, classifier: Classifier, classes:
     return Environment(initial_set, reset, step, observe, presume, steps)
 
 
-def holdout_logits(task: Task, fitted: Fitted) -> chex.Array:
+def holdout_logits(task: Task, fitted: Fitted) -> jax.Array:
     """Logits of the hold-out rows: [H, C]."""
     return fitted.logits[-task.holdout_labels.shape[-1] :]
 
 
-def _mean_over_rows(values: chex.Array, labels: chex.Array) -> chex.Array:
+def _mean_over_rows(values: jax.Array, labels: jax.Array) -> jax.Array:
     """Mean of `values` [H] over the rows that are not padding."""
     used = labels >= 0
     return jnp.sum(jnp.where(used, values, 0.0)) / jnp.maximum(jnp.sum(used), 1)
 
 
-def accuracy(logits: chex.Array, labels: chex.Array) -> chex.Array:
+def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Share of the rows whose largest logit [H, C] is their label's [H]; padding (label -1) does not count."""
     return _mean_over_rows((jnp.argmax(logits, -1) == labels).astype(jnp.float32), labels)
 
 
-def true_class_probability(logits: chex.Array, labels: chex.Array) -> chex.Array:
+def true_class_probability(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Mean probability of the true class."""
     return _mean_over_rows(jnp.exp(_true_log_probability(logits, labels)), labels)
 
 
-def negative_log_loss(logits: chex.Array, labels: chex.Array) -> chex.Array:
+def negative_log_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Mean log-probability of the true class, each clipped from below at log(1e-6)."""
     return _mean_over_rows(jnp.maximum(_true_log_probability(logits, labels), jnp.log(1e-6)), labels)
 
 
-def _true_log_probability(logits: chex.Array, labels: chex.Array) -> chex.Array:
+def _true_log_probability(logits: jax.Array, labels: jax.Array) -> jax.Array:
     picked = jnp.take_along_axis(logits, jnp.maximum(labels, 0)[:, None], -1)[:, 0]
     return picked - jax.nn.logsumexp(logits, -1)
 
 
-HOLDOUT_QUALITY: dict[str, Callable[[chex.Array, chex.Array], chex.Array]] = {
+HOLDOUT_QUALITY: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "accuracy": accuracy,
     "probability": true_class_probability,
     "log_loss": negative_log_loss,

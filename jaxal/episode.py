@@ -13,7 +13,7 @@ from jaxal.observation import Observation
 from jaxal.replay import Transition
 from jaxal.task import Task
 
-Score = Callable[[Observation, chex.PRNGKey], chex.Array]
+Score = Callable[[Observation, chex.PRNGKey], jax.Array]
 """(observation, key) -> [K], higher is sooner labelled; entries that may not be chosen are masked by the caller."""
 
 
@@ -21,9 +21,9 @@ class Step(NamedTuple):
     """One step, for those who record."""
 
     before: Observation
-    actions: chex.Array  # [N, F] features of the chosen candidates, as seen when each was chosen
-    picks: chex.Array  # [N] int32 pool rows
-    reward: chex.Array  # []
+    actions: jax.Array  # [N, F] features of the chosen candidates, as seen when each was chosen
+    picks: jax.Array  # [N] int32 pool rows
+    reward: jax.Array  # []
     after: Observation
     state: State  # after the step
 
@@ -33,12 +33,12 @@ def choose(
     score: Score,
     task: Task,
     state: State,
-    candidates: chex.Array,
+    candidates: jax.Array,
     observation: Observation,
     key: chex.PRNGKey,
     batch: int,
-    sequential: chex.Array,
-) -> tuple[chex.Array, chex.Array]:
+    sequential: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
     """`batch` different candidates, the highest scores first.
 
     Args:
@@ -77,7 +77,7 @@ def choose(
     return picks, actions
 
 
-def draw_candidates(key: chex.PRNGKey, unlabelled: chex.Array, count: int) -> chex.Array:
+def draw_candidates(key: chex.PRNGKey, unlabelled: jax.Array, count: int) -> jax.Array:
     """`count` random pool rows, unlabelled ones first: [K] int32."""
     order = jax.random.uniform(key, unlabelled.shape) + unlabelled
     return jax.lax.top_k(order, count)[1].astype(jnp.int32)
@@ -91,7 +91,7 @@ def rollout(
     key: chex.PRNGKey,
     *,
     batch: int,
-    sequential: chex.Array,
+    sequential: jax.Array,
     record_first: Callable[[State], Any],
     record: Callable[[Step], Any],
     candidates: int | None = None,
@@ -151,10 +151,10 @@ def as_transition(step: Step, steps: int, target_candidates: int) -> Transition:
     )
 
 
-def epsilon_greedy(score: Score, epsilon: chex.Array) -> Score:
+def epsilon_greedy(score: Score, epsilon: jax.Array) -> Score:
     """`score`, but random with probability `epsilon` (one coin a step)."""
 
-    def explore(observation: Observation, key: chex.PRNGKey) -> chex.Array:
+    def explore(observation: Observation, key: chex.PRNGKey) -> jax.Array:
         coin_key, noise_key, score_key = jax.random.split(key, 3)
         noise = jax.random.uniform(noise_key, observation.mask.shape)
         return jnp.where(jax.random.bernoulli(coin_key, epsilon), noise, score(observation, score_key))

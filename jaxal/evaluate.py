@@ -29,7 +29,7 @@ class Curves(NamedTuple):
 
 def make_evaluation(
     environment: Environment, strategies: dict[str, Strategy], batch: int, starts: int
-) -> Callable[[chex.Array, dict[str, Any], Task, chex.PRNGKey], Any]:
+) -> Callable[[jax.Array, dict[str, Any], Task, chex.PRNGKey], Any]:
     """A pure function of one seed: (strategy number, params by name, bank of one task, key) -> metrics and picks.
 
     The key alone decides the initial sets and every random number, so that strategies are compared pair by pair.
@@ -41,7 +41,7 @@ def make_evaluation(
         logits = holdout_logits(task, state.fitted)
         return {name: metric(logits, task.holdout_labels) for name, metric in METRICS.items()}
 
-    def evaluate(which: chex.Array, params: dict[str, Any], bank: Task, key: chex.PRNGKey):
+    def evaluate(which: jax.Array, params: dict[str, Any], bank: Task, key: chex.PRNGKey):
         task = select(bank, jnp.int32(0))
 
         def score(observation, key):

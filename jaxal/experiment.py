@@ -45,7 +45,7 @@ class Policies(NamedTuple):
     """What was learned, every leaf with a leading seed axis."""
 
     ddqn: chex.ArrayTree
-    linear_cem: chex.Array  # [seeds, F]
+    linear_cem: jax.Array  # [seeds, F]
 
 
 def training_recipes(

@@ -3,22 +3,21 @@
 Classes that no row has are left out of class averages.
 """
 
-import chex
 import jax
 import jax.numpy as jnp
 
 from jaxal.environment import accuracy
 
 
-def _one_hot(labels: chex.Array, classes: int) -> chex.Array:
+def _one_hot(labels: jax.Array, classes: int) -> jax.Array:
     return jax.nn.one_hot(labels, classes)  # zero rows for padding
 
 
-def _class_mean(values: chex.Array, present: chex.Array) -> chex.Array:
+def _class_mean(values: jax.Array, present: jax.Array) -> jax.Array:
     return jnp.sum(jnp.where(present, values, 0.0)) / jnp.maximum(jnp.sum(present), 1)
 
 
-def balanced_accuracy(logits: chex.Array, labels: chex.Array) -> chex.Array:
+def balanced_accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Mean recall over the classes."""
     truth = _one_hot(labels, logits.shape[-1])
     predicted = _one_hot(jnp.argmax(logits, -1), logits.shape[-1])
@@ -26,7 +25,7 @@ def balanced_accuracy(logits: chex.Array, labels: chex.Array) -> chex.Array:
     return _class_mean(jnp.sum(truth * predicted, 0) / jnp.maximum(rows, 1), rows > 0)
 
 
-def macro_f1(logits: chex.Array, labels: chex.Array) -> chex.Array:
+def macro_f1(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Mean F1 over the classes that are present or predicted, as in scikit-learn."""
     truth = _one_hot(labels, logits.shape[-1])
     predicted = _one_hot(jnp.argmax(logits, -1), logits.shape[-1]) * (labels >= 0)[:, None]
@@ -34,7 +33,7 @@ def macro_f1(logits: chex.Array, labels: chex.Array) -> chex.Array:
     return _class_mean(2 * jnp.sum(truth * predicted, 0) / jnp.maximum(both, 1), both > 0)
 
 
-def auroc(logits: chex.Array, labels: chex.Array) -> chex.Array:
+def auroc(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Area under the ROC curve, one class against the rest, averaged over the classes; ties count half."""
     probabilities = jnp.where((labels >= 0)[:, None], jax.nn.softmax(logits), -1.0)
     truth = _one_hot(labels, logits.shape[-1])

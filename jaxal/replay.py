@@ -18,13 +18,13 @@ from jaxal.config import AgentConfig
 class Transition(NamedTuple):
     """One step of an episode, as the agent learns from it."""
 
-    state: chex.Array  # [.] state vector
-    actions: chex.Array  # [N, F] features of the chosen candidates
-    reward: chex.Array  # []
-    discount: chex.Array  # [] 0 on the last step of an episode, 1 elsewhere
-    next_state: chex.Array  # [.]
-    next_actions: chex.Array  # [K, F] features of candidates of the next state
-    next_mask: chex.Array  # [K] bool, False: not to be chosen
+    state: jax.Array  # [.] state vector
+    actions: jax.Array  # [N, F] features of the chosen candidates
+    reward: jax.Array  # []
+    discount: jax.Array  # [] 0 on the last step of an episode, 1 elsewhere
+    next_state: jax.Array  # [.]
+    next_actions: jax.Array  # [K, F] features of candidates of the next state
+    next_mask: jax.Array  # [K] bool, False: not to be chosen
 
 
 class Replay(NamedTuple):
@@ -34,10 +34,10 @@ class Replay(NamedTuple):
     """(one transition, for its shapes) -> empty buffer"""
     add: Callable[[Any, Transition], Any]
     """(buffer, transitions with one leading axis) -> buffer; new ones get the highest priority so far"""
-    sample: Callable[[Any, chex.PRNGKey], tuple[Transition, chex.Array]]
+    sample: Callable[[Any, chex.PRNGKey], tuple[Transition, jax.Array]]
     """(buffer, key) -> batch of transitions and their places. An empty buffer must not be sampled from: it would
     give zeros, silently"""
-    reprioritise: Callable[[Any, chex.Array, chex.Array], Any]
+    reprioritise: Callable[[Any, jax.Array, jax.Array], Any]
     """(buffer, places, TD errors) -> buffer; does nothing in a uniform one"""
 
 

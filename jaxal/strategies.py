@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxal import observation as features
 from jaxal.observation import Observation
 
-Scores = chex.Array  # [K], higher is sooner labelled
+Scores = jax.Array  # [K], higher is sooner labelled
 
 
 class Strategy(NamedTuple):
@@ -82,9 +82,9 @@ def typicality(params: Any, o: Observation, key: chex.PRNGKey) -> Scores:
 class Clustering(NamedTuple):
     """What TypiClust precomputes for a pool: see `typiclust.plan`."""
 
-    clusters: chex.Array  # [T, P] int32 cluster of each point, for the clustering used at each step; -1: padding
-    typicality: chex.Array  # [T, P] typicality of each point within its cluster
-    sizes: chex.Array  # [T, G] points of each cluster, 0 where there is none
+    clusters: jax.Array  # [T, P] int32 cluster of each point, for the clustering used at each step; -1: padding
+    typicality: jax.Array  # [T, P] typicality of each point within its cluster
+    sizes: jax.Array  # [T, G] points of each cluster, 0 where there is none
 
 
 def typiclust(params: Clustering, o: Observation, key: chex.PRNGKey) -> Scores:
@@ -105,7 +105,7 @@ def typiclust(params: Clustering, o: Observation, key: chex.PRNGKey) -> Scores:
     return -place[clusters] - jnp.where(leading, 0.0, groups)
 
 
-def balanced_oracle(params: chex.Array, o: Observation, key: chex.PRNGKey) -> Scores:
+def balanced_oracle(params: jax.Array, o: Observation, key: chex.PRNGKey) -> Scores:
     """Cheats: draws at random from the class with the fewest labels, by the true classes `params` [P] of the pool.
 
     The candidates must be the whole pool in its own order.
@@ -115,7 +115,7 @@ def balanced_oracle(params: chex.Array, o: Observation, key: chex.PRNGKey) -> Sc
     return -counts[params] + jax.random.uniform(key, o.mask.shape)
 
 
-def linear(params: chex.Array, o: Observation, key: chex.PRNGKey) -> Scores:
+def linear(params: jax.Array, o: Observation, key: chex.PRNGKey) -> Scores:
     """A linear function of the action features, `params` [F]."""
     del key
     return o.actions @ params
@@ -133,7 +133,7 @@ HAND_WRITTEN = {
 }
 
 
-def all_strategies(values: Callable[..., chex.Array], sequential: bool) -> dict[str, Strategy]:
+def all_strategies(values: Callable[..., jax.Array], sequential: bool) -> dict[str, Strategy]:
     """Every strategy by name, the learned ones first.
 
     Args:

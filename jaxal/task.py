@@ -11,7 +11,6 @@ columns of the points that it labels, so any number of episodes may share one ba
 
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,17 +21,17 @@ from jaxal import distances
 class Task(NamedTuple):
     """What an episode needs to know of its data."""
 
-    gram: chex.Array | None  # [M, P, R] inner products of the pool's latents with all rows', of the whole bank
-    latents: chex.Array | None  # [M, R, D] where there is no Gram matrix, and for solvers that need them
-    index: chex.Array  # [] int32, the task's place in the bank
-    pool_labels: chex.Array  # [P] int32; -1: padding
-    holdout_labels: chex.Array  # [H] int32; -1: padding
-    class_mask: chex.Array  # [C] bool; False: not a class of this task
+    gram: jax.Array | None  # [M, P, R] inner products of the pool's latents with all rows', of the whole bank
+    latents: jax.Array | None  # [M, R, D] where there is no Gram matrix, and for solvers that need them
+    index: jax.Array  # [] int32, the task's place in the bank
+    pool_labels: jax.Array  # [P] int32; -1: padding
+    holdout_labels: jax.Array  # [H] int32; -1: padding
+    class_mask: jax.Array  # [C] bool; False: not a class of this task
     geometry: distances.Geometry  # of the pool, nothing labelled
-    norms: chex.Array  # [P] squared norms of the pool's latents, without the constant 1
+    norms: jax.Array  # [P] squared norms of the pool's latents, without the constant 1
 
     @property
-    def pool_mask(self) -> chex.Array:
+    def pool_mask(self) -> jax.Array:
         """[P] bool, False on padding."""
         return self.pool_labels >= 0
 
@@ -128,13 +127,13 @@ def stack(tasks: list[Task]) -> Task:
     return bank._replace(index=jnp.arange(len(bank.index), dtype=jnp.int32))
 
 
-def select(bank: Task, index: chex.Array) -> Task:
+def select(bank: Task, index: jax.Array) -> Task:
     """The task at `index` [] int32 of a bank; Gram matrices and latents stay the bank's."""
     small = jax.tree.map(lambda x: x[index], bank._replace(gram=None, latents=None))
     return small._replace(gram=bank.gram, latents=bank.latents, index=index)
 
 
-def columns(task: Task, picks: chex.Array) -> chex.Array:
+def columns(task: Task, picks: jax.Array) -> jax.Array:
     """Inner products of the latents of pool rows `picks` [N] int32 with those of all rows: [N, R] float32."""
     if task.gram is not None:
         return task.gram[task.index, picks]
@@ -142,13 +141,13 @@ def columns(task: Task, picks: chex.Array) -> chex.Array:
     return distances.inner(z[picks], z)
 
 
-def own_latents(task: Task) -> chex.Array:
+def own_latents(task: Task) -> jax.Array:
     """The task's latents [R, D], the constant 1 last."""
     assert task.latents is not None
     return task.latents[0] if task.latents.shape[0] == 1 else task.latents[task.index]
 
 
-def distance_columns(metric: str, task: Task, inner_columns: chex.Array, picks: chex.Array) -> chex.Array:
+def distance_columns(metric: str, task: Task, inner_columns: jax.Array, picks: jax.Array) -> jax.Array:
     """Distances from pool rows `picks` [N] to the pool, given their `columns` [N, R]: [N, P] float32."""
     pool = inner_columns[:, : task.norms.shape[-1]] - 1.0  # without the constant
     return distances.from_inner(metric, pool, task.norms[picks], task.norms)

@@ -30,8 +30,8 @@ Progress = Callable[[int, int, str], None]
 class Scaling(NamedTuple):
     """How the rewards of each data set become comparable: (reward - baseline) / deviation."""
 
-    baseline: chex.Array  # [datasets, T]
-    deviation: chex.Array  # [datasets]
+    baseline: jax.Array  # [datasets, T]
+    deviation: jax.Array  # [datasets]
 
 
 class TrainState(NamedTuple):
@@ -41,7 +41,7 @@ class TrainState(NamedTuple):
     buffer: Any
     scaling: Scaling
     best_params: chex.ArrayTree
-    best_value: chex.Array  # [] validation score of `best_params`
+    best_value: jax.Array  # [] validation score of `best_params`
 
 
 class Sources(NamedTuple):
@@ -49,7 +49,7 @@ class Sources(NamedTuple):
 
     bank: Task  # tasks scored on reward rows
     validation: Task  # the same tasks scored on validation rows
-    dataset: chex.Array  # [M] int32, the data set that each task was cut from
+    dataset: jax.Array  # [M] int32, the data set that each task was cut from
 
 
 class Trainer(NamedTuple):
@@ -57,9 +57,9 @@ class Trainer(NamedTuple):
 
     init: Callable[[Sources, chex.PRNGKey], TrainState]
     """(sources, key): a fresh agent, and a buffer filled by random episodes"""
-    iterate: Callable[[TrainState, Sources, chex.Array, chex.PRNGKey], tuple[TrainState, dict[str, chex.Array]]]
+    iterate: Callable[[TrainState, Sources, jax.Array, chex.PRNGKey], tuple[TrainState, dict[str, jax.Array]]]
     """(state, sources, epsilon, key): episodes, then updates"""
-    validate: Callable[[TrainState, Sources], tuple[TrainState, chex.Array]]
+    validate: Callable[[TrainState, Sources], tuple[TrainState, jax.Array]]
     """(state, sources): score the present parameters and keep them if they are the best so far"""
 
 
@@ -79,7 +79,7 @@ def make_trainer(config: Config, environment: Environment, agent: Agent, replay:
     def greedy(params) -> Score:
         return lambda o, key: agent.values(params, o.state, o.actions)
 
-    def play(bank: Task, score: Score, tasks: chex.Array, key: chex.PRNGKey):
+    def play(bank: Task, score: Score, tasks: jax.Array, key: chex.PRNGKey):
         """One episode on each of `tasks` [E]: transitions [E, T, ...]."""
 
         def episode(index, key):
@@ -118,7 +118,7 @@ def make_trainer(config: Config, environment: Environment, agent: Agent, replay:
         buffer = store(buffer, transitions, tasks, scaling, sources)
         return TrainState(state, buffer, scaling, state.params, jnp.asarray(-jnp.inf))
 
-    def _fit_scaling(rewards: chex.Array, which: chex.Array) -> Scaling:
+    def _fit_scaling(rewards: jax.Array, which: jax.Array) -> Scaling:
         """Per-data-set baseline and deviation of rewards [E, T] of data sets `which` [E]."""
         member = jax.nn.one_hot(which, datasets, axis=0)  # [datasets, E]
         mean = member @ rewards / jnp.maximum(jnp.sum(member, 1, keepdims=True), 1)
@@ -131,7 +131,7 @@ def make_trainer(config: Config, environment: Environment, agent: Agent, replay:
         variance = jnp.sum(member @ (left - centre[which][:, None]) ** 2, 1) / count
         return Scaling(baseline, jnp.maximum(jnp.sqrt(variance), 1e-6))
 
-    def iterate(state: TrainState, sources: Sources, epsilon: chex.Array, key: chex.PRNGKey):
+    def iterate(state: TrainState, sources: Sources, epsilon: jax.Array, key: chex.PRNGKey):
         task_key, play_key, update_key = jax.random.split(key, 3)
         tasks = jax.random.randint(task_key, (settings.episodes,), 0, len(sources.dataset))
         score = epsilon_greedy(greedy(state.agent.params), epsilon)
@@ -149,14 +149,14 @@ def make_trainer(config: Config, environment: Environment, agent: Agent, replay:
         report = {"return": jnp.mean(jnp.sum(transitions.reward, 1)), "loss": jnp.mean(losses)}
         return state._replace(agent=learner, buffer=buffer), report
 
-    def validate(state: TrainState, sources: Sources) -> tuple[TrainState, chex.Array]:
+    def validate(state: TrainState, sources: Sources) -> tuple[TrainState, jax.Array]:
         tasks = jnp.arange(settings.validation_episodes) % len(sources.dataset)
         value = jnp.mean(score_episodes(greedy(state.agent.params), sources.validation, tasks))
         better = value > state.best_value
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.agent.params, state.best_params)
         return state._replace(best_params=best, best_value=jnp.maximum(value, state.best_value)), value
 
-    def score_episodes(score: Score, bank: Task, tasks: chex.Array) -> chex.Array:
+    def score_episodes(score: Score, bank: Task, tasks: jax.Array) -> jax.Array:
         """Mean hold-out accuracy over each of the greedy episodes on `tasks` [E], from fixed starts: [E]."""
 
         def holdout_accuracy(task: Task, state: State):
@@ -184,7 +184,7 @@ def make_trainer(config: Config, environment: Environment, agent: Agent, replay:
     return Trainer(init, iterate, validate)
 
 
-def _smooth(curve: chex.Array) -> chex.Array:
+def _smooth(curve: jax.Array) -> jax.Array:
     """`curve` [T] averaged over windows of five (fewer at the ends)."""
     window = jnp.ones(5)
     return jnp.convolve(curve, window, "same") / jnp.convolve(jnp.ones_like(curve), window, "same")

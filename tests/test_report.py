@@ -1,9 +1,10 @@
-"""Reports: what the page claims is what the curves say, whoever wins, and nothing in a run can break the page."""
+"""Reports: what the page claims is what the curves say, whoever wins, and nothing in a run breaks it."""
 
 import copy
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -33,9 +34,7 @@ def make_results(lift=None, seeds=5, starts=2, noise=0.004):
     rise = np.linspace(0, 1, len(labels))
     shape = (seeds, starts, len(labels))
     measured = {
-        name: 0.4
-        + rise * (0.3 + 2 * lift.get(name, 0.0))
-        + noise * rng.normal(size=(seeds, 1, 1)) * np.ones(shape)
+        name: 0.4 + rise * (0.3 + 2 * lift.get(name, 0.0)) + noise * rng.normal(size=(seeds, 1, 1)) * np.ones(shape)
         for name in KINDS
     }
     strategies = {}
@@ -244,9 +243,7 @@ def test_curves_find_their_seed_and_start():
     order = np.random.default_rng(1).permutation(10)
     for key, values in results["episodes"].items():
         results["episodes"][key] = [values[i] for i in order]
-    results["strategies"]["margin"]["accuracy"] = [
-        results["strategies"]["margin"]["accuracy"][i] for i in order
-    ]
+    results["strategies"]["margin"]["accuracy"] = [results["strategies"]["margin"]["accuracy"][i] for i in order]
     np.testing.assert_array_equal(curves(results, "margin"), before)
 
 
@@ -285,7 +282,7 @@ def test_names_at_the_ends_touch_neither_curves_nor_each_other(width):
     fig.draw_without_rendering()
     top = fig.axes[0]
     boxes = sorted((super(type(t), t).get_window_extent() for t in top.texts), key=lambda box: box.y0)
-    assert all(upper.y0 >= lower.y1 - 1 for lower, upper in zip(boxes, boxes[1:], strict=False))
+    assert all(upper.y0 >= lower.y1 - 1 for lower, upper in pairwise(boxes))
     assert min(box.x0 for box in boxes) >= top.get_window_extent().x1
     assert max(box.x1 for box in boxes) <= fig.bbox.x1
 

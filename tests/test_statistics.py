@@ -60,7 +60,7 @@ def test_interval_is_reproducible_and_widens_with_its_level():
 
 
 def test_interval_covers_the_truth_when_seeds_differ():
-    """Twenty seeds that differ as much as their starts; an interval that ignored the seeds would cover about 65%."""
+    """Seeds that differ as much as their starts; an interval that ignored the seeds would cover about 65%."""
     covered = []
     for trial in range(300):
         low, high = interval(episodes(trial, seeds=20, starts=8), 0.95, resamples=300)
