@@ -21,6 +21,7 @@ from jaxal.evaluate import Curves, evaluate_all
 from jaxal.replay import make_replay
 from jaxal.splits import Split, split
 from jaxal.strategies import all_strategies
+from jaxal.sweep import gathered, over_seeds, padded
 from jaxal.task import Rows, Task, make_task, stack, standardise
 from jaxal.train import Progress, Snapshot, Sources, Trained, make_trainer, observation_sizes, train
 from jaxal.typiclust import plan
@@ -178,8 +179,8 @@ def train_policies(
     trained = train(trainer, config, sources, keys[0], progress=progress, resume=resume, save=save)
     seeds = len(sources.dataset)
     if "linear_cem" in config.evaluation.strategies:
-        search = jax.jit(jax.vmap(make_cem(config, environment)))
-        weights = jax.device_get(search(sources, jax.random.split(keys[1], seeds)))
+        search = jax.jit(over_seeds(make_cem(config, environment)))
+        weights = gathered(search(*padded((sources, jax.random.split(keys[1], seeds)))), seeds)
     else:
         weights = np.zeros((seeds, len(config.environment.action_features)), np.float32)
     iterations = int(np.sum(~np.isnan(trained.history.returns[:, 0])))
@@ -194,10 +195,11 @@ def train_policies(
     )
 
 
-class Comparison(NamedTuple):
+class Evaluation(NamedTuple):
     """Every strategy from the same initial sets."""
 
     curves: dict[str, Curves]
+    kinds: dict[str, str]  # of each strategy, see `strategies.Strategy`
     labels: np.ndarray  # [T + 1] labels at each point of a curve
 
 
@@ -208,7 +210,7 @@ def compare_strategies(
     policies: Policies | None,
     *,
     progress: Progress = lambda done, total, note: None,
-) -> Comparison:
+) -> Evaluation:
     """Runs every strategy of the config on the pool and test rows of each seed's split of `target`."""
     settings = config.environment
     tests = [[Recipe(target.latents, target.dataset.labels, parts.testing())] for parts in splits]
@@ -238,7 +240,7 @@ def compare_strategies(
         starts=config.evaluation.starts,
         progress=progress,
     )
-    return Comparison(curves, labels)
+    return Evaluation(curves, {name: strategy.kind for name, strategy in strategies.items()}, labels)
 
 
 def _typiclust_plans(config, target, splits, labels, pool_size):

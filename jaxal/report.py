@@ -163,7 +163,7 @@ def _page(results: Results) -> dict[str, Any]:
             [[part.replace("_", " "), str(data.get(part, NO_VALUE)), use] for part, use in PARTS.items()],
             f"Labels spent: {spent}." if spent else "",
         ),
-        "training": [(k.replace("_", " "), _plain(v)) for k, v in training.items() if k != "returns"],
+        "training": [(k.replace("_", " "), _plain(v)) for k, v in training.items() if not isinstance(v, list)],
         "environment": [(key, _plain(value)) for key, value in results["environment"].items()],
         "config": json.dumps(results["config"], indent=2, ensure_ascii=False),
         "command": results.get("command"),
@@ -274,6 +274,8 @@ def _name(folder: Path | str) -> str:
 
 
 def _plain(value: Any) -> str:
+    if value is None:
+        return NO_VALUE
     return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)
 
 

@@ -129,7 +129,7 @@ def comparison_table(results: Results) -> Table:
     ]
     note = (
         "Differences are a − b on the same initial sets; positive: a is better. p: paired t-test on one mean "
-        "per seed, two-sided, Holm-corrected over the rows. Effect size: Cohen's d of the seeds' "
+        "per seed, two-sided, Holm-corrected over the rows of one a. Effect size: Cohen's d of the seeds' "
         "differences. With fewer than about eight seeds the bootstrap intervals are too narrow: go by p."
     )
     return Table(["a", "b", "AULC of a − b", "95% interval", "effect size", "p", "Holm p"], rows, note)

@@ -11,7 +11,7 @@ from jaxal.classifier import Fitted, Labelled, linear_probe
 from jaxal.config import ClassifierConfig
 from jaxal.task import Task, make_task, select
 
-SLOTS, INITIAL, BATCH = 40, 12, 4
+SLOTS, BATCH = 36, 12  # three fits
 DATA = ("digits", "wine", "breast_cancer")
 EUCLIDEAN = "euclidean"
 
@@ -25,7 +25,7 @@ def tasks(dataset, **options) -> tuple[Task, reference.Problem, np.ndarray]:
     """A task, the reference's view of it, and pool rows in the order in which they are labelled."""
     rows = cut(dataset, 100, 20, 50, seed=2)
     bank = make_task(dataset.inputs, dataset.labels, rows, metric=EUCLIDEAN, keep_latents=True, **options)
-    order = np.concatenate([np.arange(INITIAL), 20 + np.random.default_rng(0).permutation(80)])
+    order = np.concatenate([np.arange(BATCH), 20 + np.random.default_rng(0).permutation(80)])
     problem = reference.make_problem(dataset.inputs, dataset.labels, rows, EUCLIDEAN)
     return select(bank, jnp.int32(0)), problem, order[:SLOTS].astype(np.int32)
 
@@ -35,13 +35,11 @@ def fits(config: ClassifierConfig, task: Task, order: np.ndarray, unused: tuple[
     probe = linear_probe(config, EUCLIDEAN)
     fit = jax.jit(probe.fit, static_argnums=4)
     fitted: Fitted = probe.init(task, SLOTS)
-    start, size = 0, INITIAL
-    while start < SLOTS:
-        mask = (np.arange(SLOTS) < start + size) & ~np.isin(np.arange(SLOTS), unused)
+    for start in range(0, SLOTS, BATCH):
+        mask = (np.arange(SLOTS) < start + BATCH) & ~np.isin(np.arange(SLOTS), unused)
         labelled = Labelled(jnp.asarray(np.where(mask, order, 0)), jnp.asarray(mask))
-        fitted = fit(task, fitted, labelled, jnp.int32(start), size, jax.random.key(0))
+        fitted = fit(task, fitted, labelled, jnp.int32(start), BATCH, jax.random.key(0))
         yield order[mask], np.asarray(fitted.logits), fitted
-        start, size = start + size, BATCH
 
 
 def expected_logits(fit: reference.Fit, problem: reference.Problem, points: np.ndarray) -> np.ndarray:
@@ -68,7 +66,7 @@ def test_newton_equals_scikit_learn(dataset, l2):
 @pytest.mark.parametrize("dataset", DATA, indirect=True)
 def test_newton_converges_to_scikit_learn(dataset):
     config = ClassifierConfig(solver="newton", l2=0.1, iterations=400)
-    assert largest_difference(config, dataset, reference.logistic(0.1)) < 2e-5
+    assert largest_difference(config, dataset, reference.logistic(0.1)) < 5e-5
 
 
 @pytest.mark.parametrize("dataset", DATA, indirect=True)
@@ -117,40 +115,26 @@ def adam(rate: float, epochs: int) -> reference.Fit:
 
 def test_adam_equals_adam(wine):
     config = ClassifierConfig(solver="adam", learning_rate=0.05, epochs=60)
-    assert largest_difference(config, wine, adam(0.05, 60)) < 1e-4
+    assert largest_difference(config, wine, adam(0.05, 60)) < 5e-4
 
 
 SOLVERS = {
-    "newton": ClassifierConfig(solver="newton", iterations=60),
-    "gd": ClassifierConfig(solver="gd", learning_rate=0.5, epochs=30),
-    "adam": ClassifierConfig(solver="adam", learning_rate=0.05, epochs=30),
+    "newton": (ClassifierConfig(solver="newton", l2=0.1, iterations=200), reference.logistic(0.1)),
+    "gd": (ClassifierConfig(solver="gd", learning_rate=0.5, epochs=30), reference.descent(0.5, 30)),
+    "adam": (ClassifierConfig(solver="adam", learning_rate=0.05, epochs=30), adam(0.05, 30)),
 }
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_padded_classes_and_rows_change_nothing(solver, wine):
-    task, _, order = tasks(wine)
-    padded, _, _ = tasks(wine, shape=(109, 20, 57), classes=5)
-    both = zip(fits(SOLVERS[solver], task, order), fits(SOLVERS[solver], padded, order), strict=True)
-    for (_, ours, _), (_, theirs, _) in both:
-        assert np.isneginf(theirs[:, 3:]).all()
-        theirs = np.delete(theirs, [*range(100, 109), *range(179, 186)], 0)
-        np.testing.assert_allclose(theirs[:, :3], ours, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_unused_slots_change_nothing(solver, wine):
-    """Slots that stay empty at the start (a task with fewer classes than the bank) leave no trace."""
-    task, _, order = tasks(wine)
-    gaps = tuple(range(8, INITIAL))
-    moved = np.concatenate([order[:8], np.zeros(4, np.int32), order[8 : SLOTS - 4]])
-    # Every slot of the gapped run after the gap holds what stood four slots earlier in the other.
-    gapped = {len(points): logits for points, logits, _ in fits(SOLVERS[solver], task, moved, gaps)}
-    straight = {len(points): logits for points, logits, _ in fits(SOLVERS[solver], task, order)}
-    shared = sorted(set(gapped) & set(straight))
-    assert shared == [12, 16, 20, 24, 28, 32, 36]
-    for count in shared:
-        np.testing.assert_allclose(gapped[count], straight[count], rtol=2e-3, atol=2e-3)
+def test_padding_and_empty_slots_change_nothing(solver, wine):
+    """Padded pool rows, hold-out rows and classes, and label slots that stay empty."""
+    config, fit = SOLVERS[solver]
+    task, problem, order = tasks(wine, shape=(109, 20, 57), classes=5)
+    for points, logits, _ in fits(config, task, order, unused=(3, 9, 10, 11, 20)):
+        assert np.isneginf(logits[:, 3:]).all()
+        logits = np.delete(logits[:, :3], [*range(100, 109), *range(179, 186)], 0)
+        truth = expected_logits(fit, problem, points)
+        np.testing.assert_allclose(reference.softmax(logits), reference.softmax(truth), atol=5e-4)
 
 
 @pytest.mark.parametrize("solver", ["newton", "gd"])
@@ -158,7 +142,7 @@ def test_no_gram_matrix_gives_the_same(solver, wine):
     task, _, order = tasks(wine)
     without, _, _ = tasks(wine, gram_limit=0)
     assert task.gram is not None and without.gram is None
-    both = zip(fits(SOLVERS[solver], task, order), fits(SOLVERS[solver], without, order), strict=True)
+    both = zip(fits(SOLVERS[solver][0], task, order), fits(SOLVERS[solver][0], without, order), strict=True)
     for (_, ours, _), (_, theirs, _) in both:
         np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-4)
 
@@ -176,7 +160,7 @@ def test_presuming_a_label_touches_the_geometry_alone(wine):
     points, _, fitted = next(fits(ClassifierConfig(), task, order))
     after = probe.presume(task, fitted, jnp.int32(77))
     np.testing.assert_array_equal(after.logits, fitted.logits)
-    assert float(after.geometry.labelled_size) == INITIAL + 1
+    assert float(after.geometry.labelled_size) == BATCH + 1
     total = problem.distances[:, [*points, 77]].sum(1) / problem.scale
     rest = np.setdiff1d(np.arange(100), [*points, 77])
     np.testing.assert_allclose(np.asarray(after.geometry.labelled_total)[rest], total[rest], rtol=1e-4)

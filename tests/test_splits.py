@@ -128,7 +128,7 @@ def test_too_few_rows_is_one_clear_line(wine):
 
 def test_a_pool_without_some_class_is_refused():
     labels = np.zeros(300, np.int32)
-    labels[:2] = 1
+    labels[7] = 1
     dataset = Dataset("rare", np.zeros((300, 2), np.float32), labels, ("a", "b"))
     with pytest.raises(DataError, match="rare: 1 of the 2 classes have no row in the") as error:
         split(dataset, SplitConfig(), 0)

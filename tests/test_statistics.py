@@ -72,6 +72,7 @@ def test_the_better_strategy_has_the_positive_difference():
     worse = episodes()
     better = worse + 0.5 + 0.1 * episodes(1)
     forward, backward = compare(better, worse), compare(worse, better)
+    assert forward.effect_size and backward.effect_size
     assert forward.difference == pytest.approx((better - worse).mean())
     assert forward.difference > 0 and forward.ci95[0] > 0 and forward.effect_size > 0
     assert backward.difference < 0 and backward.ci95[1] < 0 and backward.effect_size < 0
@@ -91,6 +92,7 @@ def test_more_starts_of_the_same_are_no_more_evidence():
     a, b = episodes(), episodes(1)
     once, often = compare(a, b), compare(np.tile(a, (1, 25)), np.tile(b, (1, 25)))
     assert often.p == pytest.approx(once.p) and often.effect_size == pytest.approx(once.effect_size)
+    assert once.p is not None
     flat = stats.ttest_rel(np.tile(a, (1, 25)).ravel(), np.tile(b, (1, 25)).ravel()).pvalue
     assert flat < 0.1 * once.p  # what treating episodes as independent would have claimed
 
@@ -112,7 +114,7 @@ def test_strategies_that_pick_the_same_do_not_differ():
 
 def test_holm_by_hand():
     """Sorted: .01 x 4 = .04, .02 x 3 = .06, .03 x 2 = .06, .04 x 1 -> .06 (never falling)."""
-    np.testing.assert_allclose(holm([0.04, 0.01, 0.03, 0.02]), [0.06, 0.04, 0.06, 0.06])
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
 
 
 def test_holm_leaves_out_what_was_not_tested():
