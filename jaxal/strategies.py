@@ -147,7 +147,7 @@ def all_strategies(values: Callable[..., jax.Array], sequential: bool) -> dict[s
 
     return {
         "ddqn": Strategy(q, sequential, "learned"),
-        "linear_cem": Strategy(linear, sequential, "learned"),
+        "linear_cem": Strategy(linear, sequential, "control"),
         **HAND_WRITTEN,
         "untrained_q": Strategy(q, sequential, "control"),
         "balanced_oracle": Strategy(balanced_oracle, kind="control"),

@@ -367,9 +367,7 @@ def test_tfds_names(tmp_path):
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
-    code = (
-        "import sys, jaxal.data; print({'jax', 'sklearn', 'PIL', 'tensorflow_datasets'} & set(sys.modules))"
-    )
+    code = "import sys, jaxal.data; print({'jax', 'sklearn', 'PIL', 'tensorflow_datasets'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
 
@@ -377,8 +375,6 @@ def test_nothing_heavy_is_imported_before_it_is_needed():
 @pytest.mark.skipif(not TEXTURE.exists(), reason=f"needs {'/'.join(TEXTURE.parts[-4:])} beside the project")
 def test_texture80():
     dataset = load(str(TEXTURE))
-    assert dataset.notices[0] == (
-        "202 missing values in 42 rows and 6 columns: filled with the pool's medians"
-    )
+    assert dataset.notices[0] == ("202 missing values in 42 rows and 6 columns: filled with the pool's medians")
     assert np.bincount(dataset.labels).tolist() == [625] * 8
     assert np.isfinite(fill_missing(dataset.inputs, np.arange(0, 5000, 3))).all()
