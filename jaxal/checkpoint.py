@@ -1,8 +1,8 @@
 """Saving and loading on the host; the only module that knows Orbax."""
 
 from pathlib import Path
+from typing import Any
 
-import chex
 import jax
 from orbax.checkpoint import v1 as ocp
 
@@ -11,12 +11,12 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be used. Its message is one line."""
 
 
-def save(path: Path, tree: chex.ArrayTree) -> None:
+def save(path: Path, tree: Any) -> None:
     """Writes a pytree of arrays to a new folder, or over the one there."""
-    ocp.save(path.resolve(), tree, overwrite=True)
+    ocp.save(str(path.resolve()), tree, overwrite=True)
 
 
-def load(path: Path, like: chex.ArrayTree) -> chex.ArrayTree:
+def load(path: Path, like: Any) -> Any:
     """Reads a pytree.
 
     Args:
@@ -29,7 +29,7 @@ def load(path: Path, like: chex.ArrayTree) -> chex.ArrayTree:
     if not path.is_dir():
         raise CheckpointError(f"{path}: no such checkpoint folder")
     try:
-        return ocp.load(path.resolve(), jax.tree.map(_on_device, like))
+        return ocp.load(str(path.resolve()), jax.tree.map(_on_device, like))
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{path}: not a checkpoint of this shape ({reason[:200]})") from error

@@ -8,7 +8,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -122,12 +122,12 @@ def parse(arguments: list[str]) -> Run | Evaluate | Report:
     name, *rest = arguments
     if name not in COMMANDS:
         raise ValueError(f"{name} is no command; there are {', '.join(COMMANDS)}")
-    default = _from_preset(_preset(rest)) if name == "run" else None
+    default: Any = _from_preset(_preset(rest)) if name == "run" else None
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):
             return tyro.cli(
-                COMMANDS[name],
+                COMMANDS[name],  # type: ignore[arg-type]
                 prog=f"jaxal {name}",
                 args=rest,
                 default=default,

@@ -4,8 +4,8 @@ A config holds numbers and names, never arrays, so that it can be captured by a 
 one compiled program.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 PAPER_FEATURES = ("score", "mean_distance_labelled", "mean_distance_unlabelled")
 DEFAULT_FEATURES = (
@@ -310,6 +310,23 @@ def default() -> Config:
             time_baseline=True,
         ),
     )
+
+
+def from_dict(content: dict[str, Any]) -> Config:
+    """The config that `dataclasses.asdict` turned into `content`, JSON's lists for tuples allowed.
+
+    Raises:
+      ValueError: for a part or a field that is no setting, or a value that is not allowed.
+    """
+    parts = {}
+    for part in fields(Config):
+        values = content.get(part.name, {})
+        known = {f.name for f in fields(part.type)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - known)
+        _require(not unknown, part.name, ", ".join(unknown), f"made of {', '.join(sorted(known))}")
+        tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        parts[part.name] = part.type(**tuples)  # type: ignore[operator]
+    return Config(**parts)
 
 
 PRESETS = {"default": default, "paper": paper}

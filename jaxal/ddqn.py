@@ -8,7 +8,7 @@ which is eq. 4 with the mean over the set written out.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -47,8 +47,8 @@ class QNetwork(nn.Module):
 class AgentState(NamedTuple):
     """Everything that an update changes."""
 
-    params: chex.ArrayTree
-    target_params: chex.ArrayTree
+    params: Any
+    target_params: Any
     optimiser: optax.OptState
 
 
@@ -56,7 +56,7 @@ class Agent(NamedTuple):
     """Pure functions; `make_agent` captures the settings."""
 
     init: Callable[[chex.PRNGKey], AgentState]
-    values: Callable[[chex.ArrayTree, jax.Array, jax.Array], jax.Array]
+    values: Callable[[Any, jax.Array, jax.Array], jax.Array]
     """(params, state [.], actions [K, F]) -> [K]"""
     update: Callable[[AgentState, Transition], tuple[AgentState, jax.Array]]
     """(agent, batch of transitions) -> agent, TD errors [batch] (of each transition's chosen set, the mean)"""
@@ -104,7 +104,7 @@ def make_agent(config: AgentConfig, state_size: int, features: tuple[str, ...], 
     )
     penalty = {"huber": optax.huber_loss, "squared": lambda error: error**2}[config.loss]
 
-    def values(params: chex.ArrayTree, state: jax.Array, actions: jax.Array) -> jax.Array:
+    def values(params: Any, state: jax.Array, actions: jax.Array) -> jax.Array:
         return jnp.asarray(network.apply(params, state, actions))
 
     def init(key: chex.PRNGKey) -> AgentState:

@@ -9,6 +9,7 @@ two processes at once safe: they may do the same work, and then write the same b
 import hashlib
 import os
 import tempfile
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -88,7 +89,9 @@ def embed(
     }
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with _bar() if progress is None else nullcontext(progress) as report:
+        with _bar() if progress is None else nullcontext(progress) as report, warnings.catch_warnings():
+            # of oddities in images, which reading the data set has let pass
+            warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\b")
             _fill(parts, width, final, rows, batch_size, load, forward, report)
         with suppress(FileNotFoundError):  # another process was faster, and has cleared the parts away
             joined = (np.load(part) for part in parts.values())

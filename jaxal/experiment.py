@@ -6,7 +6,6 @@ A seed is one split, one trained policy and its own keys; all seeds run at once 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,12 +17,13 @@ from jaxal.data import Dataset
 from jaxal.ddqn import Agent, make_agent
 from jaxal.environment import Environment, make_environment
 from jaxal.evaluate import Curves, evaluate_all
+from jaxal.observation import state_size
 from jaxal.replay import make_replay
 from jaxal.splits import Split, split
 from jaxal.strategies import all_strategies
 from jaxal.sweep import gathered, over_seeds, padded
 from jaxal.task import Rows, Task, make_task, stack, standardise
-from jaxal.train import Progress, Snapshot, Sources, Trained, make_trainer, observation_sizes, train
+from jaxal.train import Progress, Snapshot, Sources, Trained, make_trainer, train
 from jaxal.typiclust import plan
 
 
@@ -45,8 +45,8 @@ class Recipe(NamedTuple):
 class Policies(NamedTuple):
     """What was learned, every leaf with a leading seed axis."""
 
-    ddqn: chex.ArrayTree
-    linear_cem: jax.Array  # [seeds, F]
+    ddqn: Any
+    linear_cem: Any  # [seeds, F]
 
 
 def training_recipes(
@@ -87,7 +87,7 @@ def training_recipes(
 
 def make_bank(config: Config, recipes: Sequence[Recipe]) -> Task:
     """The tasks, padded to common shapes."""
-    shape = tuple(max(len(r.rows[part]) for r in recipes) for part in range(3))
+    pool, state, holdout = (max(len(r.rows[part]) for r in recipes) for part in range(3))
     classes = max(int(r.labels.max()) + 1 for r in recipes)
     return stack(
         [
@@ -96,7 +96,7 @@ def make_bank(config: Config, recipes: Sequence[Recipe]) -> Task:
                 r.labels,
                 r.rows,
                 metric=config.environment.distance,
-                shape=shape,
+                shape=(pool, state, holdout),
                 classes=classes,
                 keep_latents=config.classifier.solver == "adam",
             )
@@ -145,11 +145,11 @@ def environment_for(config: Config, banks: Task) -> Environment:
     return make_environment(settings, linear_probe(config.classifier, settings.distance), classes, steps)
 
 
-def agent_for(config: Config, environment: Environment, banks: Task) -> Agent:
-    """The agent for what this environment shows."""
-    state_size, _ = observation_sizes(environment, jax.tree.map(lambda x: x[0], banks))
+def agent_for(config: Config, classes: int) -> Agent:
+    """The agent for data of so many classes; only some state features depend on the number."""
     settings = config.environment
-    return make_agent(config.agent, state_size, settings.action_features, settings.batch)
+    size = state_size(settings.state_features, config.split.state, classes)
+    return make_agent(config.agent, size, settings.action_features, settings.batch)
 
 
 class Training(NamedTuple):
@@ -172,7 +172,7 @@ def train_policies(
 ) -> Training:
     """Trains a double DQN, and the linear policy if it is among the strategies, for every seed."""
     environment = environment_for(config, sources.bank)
-    agent = agent_for(config, environment, sources.bank)
+    agent = agent_for(config, sources.bank.class_mask.shape[-1])
     datasets = int(sources.dataset.max()) + 1
     trainer = make_trainer(config, environment, agent, make_replay(config.agent), datasets)
     keys = jax.random.split(jax.random.key(config.evaluation.first_seed), 2)
@@ -193,6 +193,13 @@ def train_policies(
         updates=iterations * config.train.updates,
         episodes=episodes,
     )
+
+
+def policy_shapes(config: Config, seeds: int, classes: int) -> Policies:
+    """Shapes and dtypes of what `train_policies` learns on data of so many classes."""
+    agent, features = agent_for(config, classes), len(config.environment.action_features)
+    params = jax.eval_shape(lambda keys: jax.vmap(agent.init)(keys).params, jax.random.split(jax.random.key(0), seeds))
+    return Policies(params, jax.ShapeDtypeStruct((seeds, features), jnp.float32))
 
 
 class Evaluation(NamedTuple):
@@ -216,7 +223,7 @@ def compare_strategies(
     tests = [[Recipe(target.latents, target.dataset.labels, parts.testing())] for parts in splits]
     banks = pad_and_stack(config, tests)
     environment = environment_for(config, banks)
-    agent = agent_for(config, environment, banks)
+    agent = agent_for(config, len(target.dataset.classes))
     available = all_strategies(agent.values, settings.batch_selection == "sequential")
     strategies = {name: available[name] for name in config.evaluation.strategies}
     classes = len(target.dataset.classes)

@@ -1,4 +1,4 @@
-"""What an experiment leaves on disk: `results.json` with every number of the report, and `curves.npz` with the arrays."""
+"""What an experiment leaves on disk: results.json with every number of the report, curves.npz with the arrays."""
 
 import dataclasses
 import importlib.metadata
@@ -52,7 +52,9 @@ def summarise(config: Config, evaluation: Evaluation) -> dict[str, Any]:
             "start": np.tile(np.arange(starts), seeds).tolist(),
         },
         "strategies": strategies,
-        "comparisons": [c for name in curves if evaluation.kinds[name] == "learned" for c in _against_all(name, accuracy)],
+        "comparisons": [
+            c for name in curves if evaluation.kinds[name] == "learned" for c in _against_all(name, accuracy)
+        ],
     }
 
 
@@ -161,4 +163,4 @@ def write_json(path: Path, content: Any) -> None:
 def _rounded(values: np.ndarray) -> list[Any]:
     """As nested lists, in the digits that float32 has; NaN becomes null."""
     rounded = np.round(np.asarray(values, np.float64), 6)
-    return np.where(np.isnan(rounded), None, rounded).tolist()
+    return np.where(np.isnan(rounded), np.array(None), rounded).tolist()

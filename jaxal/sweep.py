@@ -24,9 +24,9 @@ def over_seeds(function: Callable, shared: tuple[int, ...] = ()) -> Callable:
         places = range(len(arguments))
         batched = jax.vmap(function, [None if i in shared else 0 for i in places])
         specs = tuple(PartitionSpec() if i in shared else PartitionSpec(AXIS) for i in places)
-        return jax.shard_map(
-            batched, mesh=_mesh(), in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
-        )(*arguments)
+        return jax.shard_map(batched, mesh=_mesh(), in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False)(
+            *arguments
+        )
 
     return all_seeds
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxal import distances
+from jaxal.data import fill_missing
 
 
 class Task(NamedTuple):
@@ -55,12 +56,16 @@ def standardise(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     """`pool` [P, D] and `others` [., D] centred and scaled by the pool's means and deviations.
 
     They are also divided by sqrt(D), so that a latent's mean squared norm is 1 whatever its size, and one
-    regularisation strength or learning rate means the same for every encoder. Constant columns become zero.
+    regularisation strength or learning rate means the same for every encoder. Constant columns become zero, and
+    missing values (NaN) the pool's median.
     """
+    filled = fill_missing(np.concatenate([pool, *others]), np.arange(len(pool)))
+    parts = np.split(filled, np.cumsum([len(pool), *map(len, others)])[:-1])
+    pool = parts[0]
     mean, deviation = pool.mean(0, dtype=np.float64), pool.std(0, dtype=np.float64)
     moving = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6)
     scale = np.where(moving, 1.0 / np.where(moving, deviation, 1.0), 0.0) / np.sqrt(max(moving.sum(), 1))
-    return [((x - mean) * scale).astype(np.float32) for x in (pool, *others)]
+    return [((x - mean) * scale).astype(np.float32) for x in parts]
 
 
 def make_task(
@@ -100,14 +105,14 @@ def make_task(
     task = Task(
         gram=gram,
         latents=latent_rows,
-        index=np.zeros((), np.int32),
-        pool_labels=pool_labels,
-        holdout_labels=pad(labels[rows.holdout], sizes[2]),
-        class_mask=np.arange(classes or present) < present,
+        index=jnp.zeros((), jnp.int32),
+        pool_labels=jnp.asarray(pool_labels),
+        holdout_labels=jnp.asarray(pad(labels[rows.holdout], sizes[2])),
+        class_mask=jnp.arange(classes or present) < present,
         geometry=geometry,
         norms=norms,
     )
-    return jax.tree.map(lambda x: jnp.asarray(x)[None], task)
+    return jax.tree.map(lambda x: x[None], task)
 
 
 def _prepare_impl(metric, pool, with_gram, with_latents, z, mask):

@@ -18,10 +18,9 @@ from jaxal.config import Config
 from jaxal.ddqn import Agent, AgentState
 from jaxal.environment import Environment, State, accuracy, holdout_logits
 from jaxal.episode import Score, as_transition, epsilon_greedy, rollout
-from jaxal.observation import Observation
 from jaxal.replay import Replay
 from jaxal.strategies import random
-from jaxal.sweep import gathered, over_seeds, padded
+from jaxal.sweep import gathered, over_seeds
 from jaxal.task import Task, select
 
 Progress = Callable[[int, int, str], None]
@@ -41,7 +40,7 @@ class TrainState(NamedTuple):
     agent: AgentState
     buffer: Any
     scaling: Scaling
-    best_params: chex.ArrayTree
+    best_params: Any
     best_value: jax.Array  # [] validation score of `best_params`
 
 
@@ -202,18 +201,6 @@ def stabilised(returns: np.ndarray, patience: int, tolerance: float) -> bool:
     return bool(np.all(last <= before + tolerance))
 
 
-def observation_sizes(environment: Environment, bank: Task) -> tuple[int, int]:
-    """Lengths of the state vector and of a candidate's features."""
-
-    def first(task) -> Observation:
-        initial = environment.initial_set(task, jax.random.key(0))
-        state = environment.reset(task, initial, jax.random.key(0))
-        return environment.observe(task, state, jnp.arange(1))
-
-    shape = jax.eval_shape(lambda b: first(select(b, jnp.int32(0))), bank)
-    return shape.state.shape[0], shape.actions.shape[1]
-
-
 class History(NamedTuple):
     """What training reported so far; NaN in rows that are still to come, or were not measured."""
 
@@ -232,7 +219,7 @@ class Snapshot(NamedTuple):
 class Trained(NamedTuple):
     """The outcome of training, with a leading seed axis."""
 
-    params: chex.ArrayTree
+    params: Any
     history: History
     seconds: float  # without compilation
     compile_seconds: float

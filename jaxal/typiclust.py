@@ -5,6 +5,7 @@ largest ones without a label. The clusterings depend on the number of labels alo
 are the same for all episodes on a pool.
 """
 
+import jax.numpy as jnp
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
 
@@ -35,16 +36,16 @@ def plan(latents: np.ndarray, labels_before: np.ndarray, batch: int, pool_size: 
     sizes = np.zeros((len(counts), counts.max()), np.float32)
     for step, count in enumerate(counts):
         if count <= 50:
-            model = KMeans(count, n_init=1, random_state=seed)
+            model = KMeans(count, n_init=1, random_state=seed)  # type: ignore[arg-type]
         else:
-            model = MiniBatchKMeans(count, n_init=3, batch_size=5000, random_state=seed)
+            model = MiniBatchKMeans(count, n_init=3, batch_size=5000, random_state=seed)  # type: ignore[arg-type]
         found = model.fit_predict(latents)
         clusters[step, : len(latents)] = found
         sizes[step, :count] = np.bincount(found, minlength=count)
         for cluster in range(count):
             members = np.flatnonzero(found == cluster)
             typical[step, members] = _typicality(latents[members])
-    return Clustering(clusters, typical, sizes)
+    return Clustering(jnp.asarray(clusters), jnp.asarray(typical), jnp.asarray(sizes))
 
 
 def _typicality(points: np.ndarray) -> np.ndarray:

@@ -100,7 +100,12 @@ def _fetch(source: str) -> tuple[Path, str]:
     """The file that `hf:...` names, downloaded if it is not cached, and the source with file and commit."""
     import huggingface_hub
     from huggingface_hub import constants
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     match = re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(?:/([^@]+))?(?:@([\w./-]+))?", source)
     if match is None:
@@ -133,6 +138,9 @@ def _fetch(source: str) -> tuple[Path, str]:
             raise WeightsError(f"{source}: the connection broke; try again, or {elsewhere}") from error
         except EntryNotFoundError:
             continue
+        except RevisionNotFoundError as error:
+            newest = f"hf:{repository}{f'/{file}' if file else ''}@main"
+            raise WeightsError(f"{source}: the hub knows no such revision; the newest is {newest}") from error
         except (HfHubHTTPError, OSError, ValueError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0][:200]
             raise WeightsError(f"{source}: {reason}; check owner, name and revision, or {elsewhere}") from error

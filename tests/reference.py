@@ -230,7 +230,7 @@ def linear(weights: np.ndarray, names: tuple[str, ...], standardise: bool) -> Sc
     return score
 
 
-def q_network(params, names: tuple[str, ...], standardise: bool, residual: str = "") -> Score:
+def q_network(params, names: tuple[str, ...], standardise: bool) -> Score:
     """The Q-network with Flax parameters `params`, in NumPy; its first layer is not split here."""
     layers = params["params"]
     array = lambda layer, part: np.asarray(layers[layer][part], np.float64)
@@ -241,9 +241,6 @@ def q_network(params, names: tuple[str, ...], standardise: bool, residual: str =
         state = np.append(np.sort(softmax(v.state_logits).max(1)), v.step / v.steps)
         out = np.full(len(v.logits), -np.inf)
         out[v.open] = q_values(array, len(layers), state, actions)
-        if residual:
-            sign, name = (-1, residual[1:]) if residual.startswith("-") else (1, residual)
-            out[v.open] += sign * actions[:, names.index(name)]
         return out
 
     return score

@@ -152,19 +152,19 @@ def test_gradients_are_clipped_by_their_global_norm():
     for clip in (0.0, 0.5):
         agent, state = agent_and_state(1, gradient_clip=clip)
         after, _ = agent.update(state, t)
-        norms[clip] = float(optax.global_norm(optax.tree_utils.tree_get(after.optimiser, "mu"))) / 0.1
+        norms[clip] = float(optax.tree.norm(optax.tree_utils.tree_get(after.optimiser, "mu"))) / 0.1
     assert norms[0.5] == pytest.approx(0.5, rel=1e-3) and norms[0.0] > 100
 
 
 def test_q_learning_finds_the_value_of_a_state_that_pays_one():
     """Reward 1 and a next state like the present one: Q = 1 / (1 - gamma) = 2 for gamma = 0.5."""
-    agent, state = agent_and_state(1, gamma=0.5, learning_rate=3e-3, target_rate=0.1)
+    agent, state = agent_and_state(1, gamma=0.5, learning_rate=1e-2, target_rate=0.1)
     zeros = batch_of(0, 1)
     t = jax.tree.map(jnp.zeros_like, zeros)._replace(
         reward=jnp.ones(SIZE), discount=jnp.ones(SIZE), next_mask=jnp.ones((SIZE, CANDIDATES), bool)
     )
     state, errors = jax.jit(
-        lambda s: jax.lax.scan(lambda s, _: agent.update(s, t), s, None, length=800)
+        lambda s: jax.lax.scan(lambda s, _: agent.update(s, t), s, None, length=2000)
     )(state)
     assert float(agent.values(state.params, t.state[0], t.actions[0])[0]) == pytest.approx(2, abs=0.05)
     assert float(jnp.abs(errors[-1]).max()) < 0.05
@@ -178,10 +178,10 @@ def test_the_split_first_layer_is_one_dense_layer():
 
 
 def test_an_untrained_network_with_a_residual_ranks_by_that_feature():
-    agent = make_agent(AgentConfig(hidden=(8, 8), residual="-margin"), STATE, FEATURES, 1)
+    agent = make_agent(AgentConfig(hidden=(8, 8), residual="margin", residual_weight=-2.0), STATE, FEATURES, 1)
     t = batch_of(7, 1)
     q = agent.values(agent.init(jax.random.key(0)).params, t.next_state[0], t.next_actions[0])
-    np.testing.assert_allclose(q, -t.next_actions[0][:, FEATURES.index("margin")], atol=1e-6)
+    np.testing.assert_allclose(q, -2 * t.next_actions[0][:, FEATURES.index("margin")], atol=1e-6)
 
 
 def test_agents_start_alike_from_one_key_and_differ_from_another():

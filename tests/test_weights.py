@@ -6,6 +6,7 @@ import pickle
 import struct
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import ml_dtypes
@@ -292,9 +293,7 @@ def tensor_pickle(count, offset, shape, strides, key="0") -> bytes:
     def text(value):
         return b"X" + struct.pack("<I", len(value)) + value.encode()
 
-    storage = (
-        b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text(key) + text("cpu") + number(count) + b"tQ"
-    )
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text(key) + text("cpu") + number(count) + b"tQ"
     sizes = b"".join(b"(" + b"".join(number(n) for n in numbers) + b"t" for numbers in (shape, strides))
     call = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(offset) + sizes + b"\x89}tR"
     return b"\x80\x02}" + text("conv1.weight") + call + b"s."
@@ -495,14 +494,32 @@ def test_hub_downloads_once_it_can_be_reached(offline_hub, monkeypatch):
     assert weights.origin == "hf:someone/else/weights.safetensors@abc"
 
 
+def test_an_unknown_revision_says_how_to_get_the_newest(offline_hub, monkeypatch):
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError, RevisionNotFoundError
+
+    def download(repository, name, revision=None, local_files_only=False):
+        if local_files_only:
+            raise LocalEntryNotFoundError("not cached")
+        raise RevisionNotFoundError("404 for this revision", response=SimpleNamespace(headers={}, request=None))
+
+    class Network:
+        def head(self, *_, **__):
+            return None
+
+    monkeypatch.setattr(huggingface_hub, "get_session", Network)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(WeightsError) as error:
+        load_weights(TINY, "hf:someone/else@v9")
+    assert one_line(error).endswith("no such revision; the newest is hf:someone/else@main")
+
+
 def test_offline_without_a_cache_names_the_file_to_fetch(offline_hub):
     with pytest.raises(WeightsError) as error:
         load_weights(make_encoder("resnet50"))
     message = one_line(error)
     assert "cannot be reached" in message
-    assert (
-        "https://huggingface.co/timm/resnet50.tv_in1k/resolve/" in message and "model.safetensors" in message
-    )
+    assert "https://huggingface.co/timm/resnet50.tv_in1k/resolve/" in message and "model.safetensors" in message
     assert "pass the file" in message
 
 

@@ -68,9 +68,7 @@ def _depthwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     total = jnp.zeros((x.shape[0], rows, columns, x.shape[3]), x.dtype)
     for i in range(size):
         for j in range(size):
-            shifted = x[
-                :, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride
-            ]
+            shifted = x[:, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride]
             total += shifted * kernel[i : i + 1, j : j + 1]
     return total
 
@@ -116,9 +114,7 @@ class EfficientNetLite(nn.Module):
         for group in self.groups:
             for repeat in range(group.repeats):
                 stride = group.stride if repeat == 0 else 1
-                block = InvertedResidual(
-                    group.size, stride, group.expand, group.outputs, name=f"block{number}"
-                )
+                block = InvertedResidual(group.size, stride, group.expand, group.outputs, name=f"block{number}")
                 x = block(x, train)
                 number += 1
         head = Conv((1, 1, x.shape[-1], 1280), _pointwise, name="conv_head")

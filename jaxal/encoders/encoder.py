@@ -73,9 +73,7 @@ class Encoder(NamedTuple):
         return (images.astype(jnp.float32) - mean) / std
 
 
-def _draw_kernels(
-    key: jax.Array, leaves: dict[tuple[str, ...], jax.Array]
-) -> dict[tuple[str, ...], jax.Array]:
+def _draw_kernels(key: jax.Array, leaves: dict[tuple[str, ...], jax.Array]) -> dict[tuple[str, ...], jax.Array]:
     """Values for the convolution kernels among `leaves`, normal with variance 2 / (height * width * out).
 
     What torchvision starts a ResNet from: kaiming_normal_(mode="fan_out", nonlinearity="relu"), He et al.

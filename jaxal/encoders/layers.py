@@ -69,9 +69,7 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, gain: jax.Array | None = None) -> jax.Array:
         """Convolve x with `kernel`, or with `kernel * gain`, gain [1, 1, 1, out]."""
-        kernel = self.param(
-            "kernel", nn.initializers.zeros, self.shape, jnp.float32
-        )  # `Encoder.init` fills it
+        kernel = self.param("kernel", nn.initializers.zeros, self.shape, jnp.float32)  # `Encoder.init` fills it
         return self.product(x, (kernel if gain is None else kernel * gain).astype(x.dtype))
 
 

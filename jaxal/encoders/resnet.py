@@ -15,7 +15,8 @@ from jaxal.encoders.encoder import Encoder, from_module
 from jaxal.encoders.layers import BatchNorm, Conv, conv_norm
 
 # Blocks in each of the four stages, whether they are bottlenecks, and the commit of timm's copy of
-# torchvision's weights (`timm/resnetN.tv_in1k`), so that the same name gives the same numbers next year.
+# torchvision's weights (`timm/resnetN.tv_in1k`), so that the same name gives the same numbers next year
+# (that of ResNet-101 is not known to us).
 _DEPTHS = {
     18: ((2, 2, 2, 2), False, "590dfdd48494d2316a8385e1ca7fbec3b9359b35"),
     34: ((3, 4, 6, 3), False, "c983eba7f5e69bc3548a626d1b0b0b914e5de3a6"),

@@ -1,0 +1,146 @@
+"""Evaluation: every strategy from the same initial sets, with the numbers that its episodes have."""
+
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score
+from worlds import build, cut, load
+
+from jaxal import evaluate as evaluation
+from jaxal.config import AgentConfig, ClassifierConfig, EnvironmentConfig
+from jaxal.ddqn import make_agent
+from jaxal.environment import Environment, holdout_logits
+from jaxal.evaluate import Curves, evaluate_all
+from jaxal.metrics import METRICS
+from jaxal.strategies import Strategy, all_strategies
+from jaxal.task import Task, select
+from jaxal.typiclust import plan
+
+STEPS, STATE, BATCH, STARTS, SEEDS = 4, 10, 2, 3, 2
+SETTINGS = EnvironmentConfig(batch=BATCH, action_features=("score", "margin"))
+pytestmark = pytest.mark.usefixtures("vmapped_keys")
+
+
+class Stage(NamedTuple):
+    environment: Environment
+    strategies: dict[str, Strategy]
+    params: dict[str, Any]
+    banks: Task  # [SEEDS, 1, ...]
+    curves: dict[str, Curves]
+
+    def run(self, key: int = 0, seeds: slice = slice(None), **options) -> dict[str, Curves]:
+        params, banks = jax.tree.map(lambda x: x[seeds], (self.params, self.banks))
+        return evaluate_all(
+            *(self.environment, self.strategies, params, banks, jax.random.key(key)),
+            batch=BATCH,
+            starts=STARTS,
+            **options,
+        )
+
+
+@pytest.fixture(scope="module")
+def stage() -> Stage:
+    dataset = load("wine")
+    worlds = [
+        build(dataset, cut(dataset, 70, STATE, 60, seed), SETTINGS, STEPS, ClassifierConfig(iterations=20))
+        for seed in range(SEEDS)
+    ]
+    environment = worlds[0].environment
+    agent = make_agent(AgentConfig(hidden=(8,)), STATE, SETTINGS.action_features, BATCH)
+    stack = lambda trees: jax.tree.map(lambda *x: jnp.stack(x), *trees)
+    plans = [plan(dataset.inputs[w.rows.pool], 3 + BATCH * np.arange(STEPS), BATCH, 70, 0) for w in worlds]
+    q = stack([agent.init(jax.random.key(i)).params for i in range(SEEDS)])
+    params = {
+        "ddqn": q,
+        "untrained_q": q,
+        "linear_cem": jnp.array([[1.0, -1.0]] * SEEDS),
+        "typiclust": stack(plans),
+        "balanced_oracle": jnp.stack([w.task.pool_labels for w in worlds]),
+    }
+    empty = Stage(environment, all_strategies(agent.values, True), params, stack([w.bank for w in worlds]), {})
+    with jax.debug_key_reuse(False):
+        return empty._replace(curves=empty.run())
+
+
+def test_every_strategy_has_every_curve(stage):
+    assert set(stage.curves) == set(stage.strategies)
+    for curves in stage.curves.values():
+        assert set(curves.metrics) == set(METRICS)
+        for values in curves.metrics.values():
+            assert values.shape == (SEEDS, STARTS, STEPS + 1)
+            assert np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1
+        assert curves.picks.shape == (SEEDS, STARTS, STEPS, BATCH)
+
+
+def test_all_strategies_start_from_the_same_sets(stage):
+    for metric in METRICS:
+        starts = np.array([c.metrics[metric][..., 0] for c in stage.curves.values()])
+        assert np.all(starts == starts[:1])
+    assert len(np.unique(stage.curves["margin"].metrics["auroc"][..., 0])) == SEEDS * STARTS
+
+
+def test_no_point_is_labelled_twice(stage):
+    for name, curves in stage.curves.items():
+        for picks in curves.picks.reshape(-1, STEPS * BATCH):
+            assert len(set(picks.tolist())) == STEPS * BATCH, name
+            assert 0 <= picks.min() and picks.max() < 70
+
+
+def test_strategies_differ_from_each_other(stage):
+    picks = {name: c.picks for name, c in stage.curves.items()}
+    names = list(picks)
+    same = {(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if np.array_equal(picks[a], picks[b])}
+    assert same == {("ddqn", "untrained_q")}  # they were given the same parameters
+
+
+def test_curves_are_those_of_the_labels_bought(stage):
+    """Labelling the reported picks by hand gives the reported curve."""
+    env = stage.environment
+    task = select(jax.tree.map(lambda x: x[1], stage.banks), jnp.int32(0))
+    curves, labels = stage.curves["entropy"], np.asarray(task.holdout_labels)
+    truth = curves.metrics["accuracy"][1, 2]
+    key = jax.random.split(jax.random.fold_in(jax.random.key(0), 1), STARTS)[2]
+    initial = env.initial_set(task, jax.random.split(key)[0])
+    state = env.reset(task, initial, jax.random.key(0))
+    step, found = jax.jit(env.step), []
+    for picks in [None, *curves.picks[1, 2]]:
+        if picks is not None:
+            state, _ = step(task, state, jnp.asarray(picks), jax.random.key(0))
+        found.append(accuracy_score(labels, np.argmax(holdout_logits(task, state.fitted), 1)))
+    np.testing.assert_allclose(found, truth, atol=1e-6)
+
+
+def test_a_seed_alone_gives_what_it_gives_among_others(stage):
+    alone = stage.run(seeds=slice(0, 1))
+    for name, curves in alone.items():
+        np.testing.assert_array_equal(curves.picks[0], stage.curves[name].picks[0], err_msg=name)
+        for metric, values in curves.metrics.items():
+            np.testing.assert_allclose(values[0], stage.curves[name].metrics[metric][0], atol=1e-5)
+
+
+def test_same_key_same_curves_other_key_other_starts_and_one_trace(stage, monkeypatch):
+    made = evaluation.make_evaluation
+    monkeypatch.setattr(evaluation, "make_evaluation", lambda *a, **k: chex.assert_max_traces(made(*a, **k), 1))
+    seen = []
+    other = stage.run(key=1, progress=lambda done, total, name: seen.append((done, total, name)))
+    total = len(stage.strategies)
+    assert seen == [(i + 1, total, name) for i, name in enumerate(stage.strategies)]
+    for name, curves in other.items():
+        assert not np.array_equal(curves.picks, stage.curves[name].picks)
+    chex.clear_trace_counter()
+    again = stage.run(key=0)
+    for name, curves in again.items():
+        np.testing.assert_array_equal(curves.picks, stage.curves[name].picks)
+        chex.assert_trees_all_equal(curves.metrics, stage.curves[name].metrics)
+
+
+def test_the_oracle_balances_the_classes(stage):
+    for seed in range(SEEDS):
+        labels = np.asarray(stage.params["balanced_oracle"][seed])
+        for picks in stage.curves["balanced_oracle"].picks[seed]:
+            # One per class before, then two a step, each step by the counts before it.
+            assert np.ptp(np.bincount(labels[picks.ravel()], minlength=3)) <= 2

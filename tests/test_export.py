@@ -1,0 +1,71 @@
+"""The programmes that a run consists of lower for GPU and TPU from a machine that has neither."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import export
+from worlds import World, build, cut, load
+
+from jaxal.classifier import linear_probe
+from jaxal.config import AgentConfig, ClassifierConfig, Config, EnvironmentConfig, TrainConfig
+from jaxal.ddqn import make_agent
+from jaxal.environment import make_environment
+from jaxal.evaluate import make_evaluation
+from jaxal.replay import make_replay
+from jaxal.strategies import HAND_WRITTEN
+from jaxal.train import Sources, make_trainer, observation_sizes
+
+PLATFORMS = ["cuda", "tpu"]
+pytestmark = pytest.mark.usefixtures("vmapped_keys")
+
+
+@cache
+def world(solver: str) -> World:
+    dataset = load("wine")
+    classifier = ClassifierConfig(solver=solver, iterations=5, epochs=5)  # pyright: ignore[reportArgumentType]
+    settings = EnvironmentConfig(budget=12, batch=2)
+    return build(dataset, cut(dataset, 60, 10, 50), settings, 3, classifier, keep_latents=solver == "adam")
+
+
+def shapes(tree):
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.asarray(x).dtype), tree)
+
+
+def check(exported: export.Exported) -> None:
+    assert exported.platforms == ("cuda", "tpu")
+    assert "callback" not in exported.mlir_module()
+
+
+@pytest.mark.parametrize("replay", ["uniform", "prioritised"])
+@pytest.mark.parametrize("solver", ["newton", "gd", "adam"])
+def test_the_training_iteration(solver, replay):
+    w = world(solver)
+    config = Config(
+        classifier=ClassifierConfig(solver=solver, iterations=5, epochs=5),
+        environment=w.settings,
+        agent=AgentConfig(hidden=(8,), batch_size=4, replay_capacity=32, replay=replay),
+        train=TrainConfig(warm_start_episodes=2, episodes=2, updates=2, candidates=8, target_candidates=4),
+    )
+    environment = make_environment(w.settings, linear_probe(config.classifier, "euclidean"), 3, 3)
+    agent = make_agent(config.agent, observation_sizes(environment, w.bank)[0], w.settings.action_features, 2)
+    trainer = make_trainer(config, environment, agent, make_replay(config.agent), 1)
+    sources = shapes(Sources(w.bank, w.bank, jnp.zeros(1, jnp.int32)))
+    key = shapes(jax.random.key(0))
+    state = jax.eval_shape(trainer.init, sources, key)
+    # Two seeds side by side, as they are trained.
+    double = lambda tree: jax.tree.map(lambda x: jax.ShapeDtypeStruct((2, *x.shape), x.dtype), tree)
+    iterate = jax.jit(jax.vmap(trainer.iterate, (0, 0, None, 0)), donate_argnums=0)
+    epsilon = jax.ShapeDtypeStruct((), jnp.float32)
+    arguments = (double(state), double(sources), epsilon, double(key))
+    check(export.export(iterate, platforms=PLATFORMS)(*arguments))
+
+
+@pytest.mark.parametrize("solver", ["newton", "gd", "adam"])
+def test_an_evaluation_episode(solver):
+    w = world(solver)
+    chosen = {name: HAND_WRITTEN[name] for name in ("margin", "k_center", "random")}
+    evaluate = jax.jit(make_evaluation(w.environment, chosen, 2, 2))
+    arguments = shapes((jnp.int32(0), {}, w.bank, jax.random.key(0)))
+    check(export.export(evaluate, platforms=PLATFORMS)(*arguments))

@@ -1,0 +1,183 @@
+"""Strategies pick what their definitions say, in the right direction."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from reference import softmax
+from scipy.stats import entropy as scipy_entropy
+
+from jaxal import strategies
+from jaxal.observation import Candidates, Observation
+from jaxal.strategies import HAND_WRITTEN, Clustering
+
+POINTS, CLASSES = 50, 4
+
+
+def observation(seed: int = 0, mask: np.ndarray | None = None, time: int = 0, actions=None) -> Observation:
+    rng = np.random.default_rng(seed)
+    column = lambda: jnp.asarray(rng.uniform(0.1, 2, POINTS), jnp.float32)
+    logits = jnp.asarray(rng.normal(0, 2, (POINTS, CLASSES)), jnp.float32)
+    c = Candidates(logits, column(), column(), column(), column(), column())
+    open_ = jnp.ones(POINTS, bool) if mask is None else jnp.asarray(mask)
+    features = jnp.asarray(rng.normal(0, 1, (POINTS, 3)), jnp.float32) if actions is None else actions
+    return Observation(jnp.zeros(2), features, c, open_, jnp.int32(time))
+
+
+def score(name: str, o: Observation, params=None, seed: int = 0) -> np.ndarray:
+    return np.asarray(HAND_WRITTEN[name].score(params, o, jax.random.key(seed)))
+
+
+# modAL 0.4.2.1, modAL/uncertainty.py, on class probabilities p: the measures, of which it takes the largest
+# (uncertainty, entropy) or the smallest (margin).
+def modal_uncertainty(p: np.ndarray) -> np.ndarray:
+    return 1 - np.max(p, axis=1)
+
+
+def modal_margin(p: np.ndarray) -> np.ndarray:
+    part = np.partition(-p, 1, axis=1)
+    return -part[:, 0] + part[:, 1]
+
+
+def modal_entropy(p: np.ndarray) -> np.ndarray:
+    return np.transpose(scipy_entropy(np.transpose(p)))
+
+
+MODAL = {
+    "least_confidence": modal_uncertainty,
+    "margin": lambda p: -modal_margin(p),
+    "entropy": modal_entropy,
+}
+
+
+@pytest.mark.parametrize("n", [1, 5])
+@pytest.mark.parametrize("name", MODAL)
+def test_picks_what_modal_picks(name, n):
+    different = set()
+    for seed in range(10):
+        o = observation(seed)
+        p = np.asarray(jax.nn.softmax(o.candidates.logits))
+        theirs = np.argsort(-MODAL[name](p))[:n]
+        np.testing.assert_array_equal(np.argsort(-score(name, o))[:n], theirs)
+        different.add(tuple(theirs))
+    assert len(different) > 5
+
+
+def test_the_three_uncertainties_are_not_one():
+    o = observation(1)
+    orders = {name: tuple(np.argsort(-score(name, o))) for name in MODAL}
+    assert len(set(orders.values())) == 3
+
+
+def test_average_confidence_is_the_mean_sigmoid_over_the_classes_there_are():
+    o = observation()
+    logits = np.asarray(o.candidates.logits, np.float64)
+    np.testing.assert_allclose(score("average_confidence", o), (1 / (1 + np.exp(-logits))).mean(1), rtol=1e-5)
+    wider = jnp.pad(o.candidates.logits, ((0, 0), (0, 2)), constant_values=-jnp.inf)
+    padded = o._replace(candidates=o.candidates._replace(logits=wider))
+    np.testing.assert_allclose(score("average_confidence", padded), score("average_confidence", o), rtol=1e-6)
+
+
+def test_distance_strategies():
+    o = observation()
+    nearest, density = np.asarray(o.candidates.nearest_labelled), np.asarray(o.candidates.local_density)
+    np.testing.assert_array_equal(score("k_center", o), nearest)
+    np.testing.assert_allclose(score("typicality", o), nearest / density, rtol=1e-6)
+
+
+def test_random_is_uniform_over_the_candidates():
+    o = observation()
+    first = jax.jit(
+        jax.vmap(lambda key: jnp.argmax(HAND_WRITTEN["random"].score(None, o, key)))
+    )(jax.random.split(jax.random.key(0), 5000))
+    counts = np.bincount(first, minlength=POINTS)
+    assert np.all(np.abs(counts - 100) < 5 * np.sqrt(100))
+
+
+@pytest.mark.parametrize("name", [n for n in HAND_WRITTEN if n not in ("random", "typiclust")])
+def test_hand_written_strategies_use_no_randomness(name):
+    o = observation()
+    np.testing.assert_array_equal(score(name, o, seed=0), score(name, o, seed=1))
+
+
+def test_linear_follows_its_weights():
+    o = observation()
+    weights = np.array([1.0, -2.0, 0.5], np.float32)
+    found = strategies.linear(jnp.asarray(weights), o, jax.random.key(0))
+    np.testing.assert_allclose(found, np.asarray(o.actions) @ weights, rtol=1e-5, atol=1e-5)
+
+
+def test_the_balanced_oracle_draws_at_random_from_the_rarest_class():
+    classes = np.arange(POINTS) % CLASSES
+    classes[-5:] = -1  # padding
+    mask = np.arange(POINTS) < POINTS - 5
+    labelled = np.array([0, 1, 2, 4, 5, 8])  # 3 of class 0, 2 of class 1, 1 of class 2, none of class 3
+    mask[labelled] = False
+    o = observation(mask=mask)
+    best = jax.jit(jax.vmap(lambda key: jnp.argmax(
+        jnp.where(o.mask, strategies.balanced_oracle(jnp.asarray(classes), o, key), -jnp.inf)
+    )))(jax.random.split(jax.random.key(0), 500))
+    assert set(classes[np.asarray(best)]) == {3}
+    assert set(np.asarray(best).tolist()) == set(np.flatnonzero((classes == 3) & mask).tolist())
+
+
+def clustering(clusters, typical) -> Clustering:
+    clusters = np.asarray(clusters)
+    sizes = np.bincount(clusters[clusters >= 0])
+    return Clustering(
+        jnp.asarray(clusters[None], jnp.int32),
+        jnp.asarray(np.asarray(typical)[None], jnp.float32),
+        jnp.asarray(sizes[None], jnp.float32),
+    )
+
+
+def queue(clusters, typical, labelled, count: int) -> list[int]:
+    """The first `count` points that TypiClust takes at once."""
+    clusters = np.concatenate([clusters, np.full(POINTS - len(clusters), -1)])
+    typical = np.concatenate([typical, np.full(POINTS - len(typical), 1e9)])  # padding must not tempt it
+    mask = clusters >= 0
+    mask[labelled] = False
+    scores = score("typiclust", observation(mask=mask), clustering(clusters, typical))
+    return np.argsort(-np.where(mask, scores, -np.inf), kind="stable")[:count].tolist()
+
+
+def test_typiclust_takes_the_largest_clusters_without_a_label_first():
+    clusters = np.repeat([0, 1, 2, 3], [8, 12, 10, 5])
+    typical = np.random.default_rng(0).permutation(35) / 35
+    best = [max(np.flatnonzero(clusters == c), key=lambda i: typical[i]) for c in range(4)]
+    assert queue(clusters, typical, [], 3) == [best[1], best[2], best[0]]
+    # One labelled in cluster 1: the others come first, by size.
+    other = np.flatnonzero(clusters == 1)[0]
+    assert queue(clusters, typical, [other], 3) == [best[2], best[0], best[1]]
+    # The 5 of cluster 3 are too few: last even when everything else has a label.
+    one_each = [int(np.flatnonzero(clusters == c)[0]) for c in (0, 1, 2)]
+    assert queue(clusters, typical, one_each, 4) == [best[1], best[2], best[0], best[3]]
+
+
+def test_typiclust_takes_a_second_point_only_when_every_cluster_has_given_one():
+    clusters = np.repeat([0, 1], [8, 7])
+    typical = np.concatenate([np.linspace(1, 2, 8), np.linspace(0.1, 0.2, 7)])
+    assert queue(clusters, typical, [], 2) == [7, 14]
+    third = queue(clusters, typical, [], 3)[2]
+    assert clusters[third] == 0
+
+
+def test_names_and_kinds():
+    everything = strategies.all_strategies(lambda params, state, actions: actions @ params, sequential=True)
+    kinds = {name: s.kind for name, s in everything.items()}
+    assert {n for n, k in kinds.items() if k == "learned"} == {"ddqn", "linear_cem"}
+    assert {n for n, k in kinds.items() if k == "control"} == {"untrained_q", "balanced_oracle"}
+    assert {n for n, k in kinds.items() if k == "hand-written"} == set(HAND_WRITTEN)
+    o = observation()
+    q = np.asarray(everything["ddqn"].score(jnp.array([0.0, 1.0, 0.0]), o, jax.random.key(0)))
+    np.testing.assert_allclose(q, o.actions[:, 1])  # a high Q is labelled first
+    # By their definition, the picks of one step see each other, however the policy picks.
+    for sequential in (True, False):
+        made = strategies.all_strategies(lambda *_: jnp.zeros(1), sequential)
+        assert made["k_center"].sequential and made["typicality"].sequential
+        assert not made["margin"].sequential and made["ddqn"].sequential == sequential
+
+
+def test_softmax_probabilities_are_those_of_the_reference():
+    o = observation()
+    np.testing.assert_allclose(o.candidates.probabilities, softmax(np.asarray(o.candidates.logits)), rtol=1e-5)

@@ -1,0 +1,248 @@
+"""Training: what goes into the buffer, what comes out, and that a run can be repeated."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from worlds import cut, load
+
+from jaxal import train as training
+from jaxal.classifier import linear_probe
+from jaxal.config import AgentConfig, ClassifierConfig, Config, EnvironmentConfig, TrainConfig
+from jaxal.ddqn import make_agent
+from jaxal.environment import Environment, make_environment
+from jaxal.replay import make_replay
+from jaxal.task import make_task, stack
+from jaxal.train import Sources, Trainer, make_trainer, stabilised, train
+
+STEPS, STATE = 5, 10
+CONFIG = Config(
+    classifier=ClassifierConfig(iterations=10),
+    environment=EnvironmentConfig(budget=20, reward="probability"),
+    agent=AgentConfig(hidden=(8,), batch_size=8, replay_capacity=64, learning_rate=1e-2),
+    train=TrainConfig(
+        warm_start_episodes=6,
+        episodes=4,
+        iterations=4,
+        updates=3,
+        candidates=12,
+        target_candidates=8,
+        patience=0,
+        validation_episodes=3,
+        validation_every=2,
+        scale_reward=True,
+        time_baseline=True,
+    ),
+)
+pytestmark = pytest.mark.usefixtures("vmapped_keys")
+
+
+class Setting(NamedTuple):
+    config: Config
+    trainer: Trainer
+    environment: Environment
+    sources: Sources  # of one seed
+
+
+def setting(config: Config = CONFIG) -> Setting:
+    """Two tasks of wine and one of breast cancer, padded to common shapes."""
+    banks: dict[str, list] = {"reward": [], "validation": []}
+    names = ("wine", "wine", "breast_cancer")
+    for i, name in enumerate(names):
+        dataset = load(name)
+        rows = cut(dataset, 40 + 5 * i, STATE, 60, seed=i)
+        for part, holdout in (("reward", rows.holdout[:30]), ("validation", rows.holdout[30:])):
+            task = make_task(
+                *(dataset.inputs, dataset.labels, rows._replace(holdout=holdout)),
+                metric="euclidean",
+                shape=(50, STATE, 30),
+                classes=3,
+            )
+            banks[part].append(task._replace(latents=None))
+    bank, validation = stack(banks["reward"]), stack(banks["validation"])
+    probe = linear_probe(config.classifier, "euclidean")
+    environment = make_environment(config.environment, probe, 3, STEPS)
+    state_size, _ = training.observation_sizes(environment, bank)
+    agent = make_agent(config.agent, state_size, config.environment.action_features, config.environment.batch)
+    trainer = make_trainer(config, environment, agent, make_replay(config.agent), 2)
+    return Setting(config, trainer, environment, Sources(bank, validation, jnp.array([0, 0, 1], jnp.int32)))
+
+
+@pytest.fixture(scope="module")
+def plain() -> Setting:
+    return setting()
+
+
+def seeds(sources: Sources, count: int) -> Sources:
+    return jax.tree.map(lambda x: jnp.stack([x] * count), sources)
+
+
+def run(s: Setting, count: int, key: int = 0, trainer: Trainer | None = None, **options):
+    return train(trainer or s.trainer, s.config, seeds(s.sources, count), jax.random.key(key), **options)
+
+
+@pytest.fixture(scope="module")
+def warm(plain) -> training.TrainState:
+    with jax.debug_key_reuse(False):
+        return jax.jit(plain.trainer.init)(plain.sources, jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def two(plain) -> training.Trained:
+    with jax.debug_key_reuse(False):
+        return run(plain, 2)
+
+
+def stored(buffer: Any, count: int):
+    """The first `count` transitions of a buffer."""
+    return jax.tree.map(lambda x: np.asarray(x)[0, :count], buffer.experience)
+
+
+def test_the_warm_start_fills_the_buffer_with_whole_episodes(warm):
+    t = stored(warm.buffer, 6 * STEPS)
+    assert int(warm.buffer.current_index) == 6 * STEPS
+    np.testing.assert_array_equal(t.discount.reshape(6, STEPS), [[1.0] * (STEPS - 1) + [0.0]] * 6)
+    inside = t.discount.reshape(6, STEPS)[:, :-1].astype(bool)
+    states, following = t.state.reshape(6, STEPS, -1), t.next_state.reshape(6, STEPS, -1)
+    np.testing.assert_array_equal(states[:, 1:][inside], following[:, :-1][inside])
+    assert t.next_actions.shape[1] == 8 and t.next_mask.all()
+    chex.assert_tree_all_finite(t)
+
+
+def test_rewards_are_scaled_data_set_by_data_set(plain, warm):
+    raw_config = replace(CONFIG, train=replace(CONFIG.train, scale_reward=False, time_baseline=False))
+    raw = jax.jit(setting(raw_config).trainer.init)(plain.sources, jax.random.key(0))
+    rewards = stored(raw.buffer, 6 * STEPS).reward.reshape(6, STEPS).astype(np.float64)
+    scaled = stored(warm.buffer, 6 * STEPS).reward.reshape(6, STEPS)
+    which = np.array([0, 0, 1, 0, 0, 1])  # tasks in turn
+    for dataset in (0, 1):
+        mine = rewards[which == dataset]
+        mean = mine.mean(0)
+        baseline = [mean[max(0, i - 2) : i + 3].mean() for i in range(STEPS)]
+        left = mine - baseline
+        np.testing.assert_allclose(scaled[which == dataset], left / left.std(), rtol=1e-3, atol=1e-4)
+    assert not np.array(raw.scaling.baseline).any() and np.all(np.array(raw.scaling.deviation) == 1)
+
+
+def test_an_iteration_plays_and_then_updates(plain, warm):
+    after, report = jax.jit(plain.trainer.iterate)(warm, plain.sources, 0.5, jax.random.key(1))
+    assert int(after.buffer.current_index) == (6 + 4) * STEPS
+    counts = [x for x in jax.tree.leaves(after.agent.optimiser) if x.dtype == jnp.int32]
+    assert [int(x) for x in counts] == [3]
+    assert float(report["loss"]) > 0 and np.isfinite(report["return"])
+    changed = jax.tree.map(lambda a, b: bool(np.any(np.asarray(a) != np.asarray(b))), after.agent.params, warm.agent.params)
+    assert all(jax.tree.leaves(changed))
+    chex.assert_trees_all_equal(after.scaling, warm.scaling)
+    chex.assert_tree_all_finite(after.agent)
+
+
+def test_the_best_parameters_are_kept(plain, warm):
+    validate = jax.jit(plain.trainer.validate)
+    first, value = validate(warm, plain.sources)
+    assert 0.3 < float(value) < 1 and float(first.best_value) == float(value)
+    chex.assert_trees_all_equal(first.best_params, warm.agent.params)
+    other = jax.tree.map(lambda x: x + 0.3, warm.agent.params)
+    moved = first._replace(agent=first.agent._replace(params=other))
+    better, _ = validate(moved._replace(best_value=jnp.float32(0)), plain.sources)
+    chex.assert_trees_all_equal(better.best_params, other)
+    worse, _ = validate(moved._replace(best_value=jnp.float32(2)), plain.sources)
+    chex.assert_trees_all_equal(worse.best_params, warm.agent.params)
+    assert float(worse.best_value) == 2
+
+
+def test_validation_looks_at_validation_rows_alone(plain, warm):
+    """Other labels on the reward rows change nothing; other labels on the validation rows do."""
+    validate = jax.jit(plain.trainer.validate)
+
+    def spoil(bank):
+        labels = bank.holdout_labels
+        return bank._replace(holdout_labels=jnp.where(labels >= 0, 0, labels))
+
+    value = float(validate(warm, plain.sources)[1])
+    assert float(validate(warm, plain.sources._replace(bank=spoil(plain.sources.bank)))[1]) == value
+    spoilt = plain.sources._replace(validation=spoil(plain.sources.validation))
+    assert float(validate(warm, spoilt)[1]) != value
+
+
+def test_same_key_same_run_and_seeds_differ(plain, two):
+    again = run(plain, 2)
+    chex.assert_trees_all_equal(two.params, again.params)
+    np.testing.assert_array_equal(two.history.returns, again.history.returns)
+    other = run(plain, 2, key=1)
+    for different in (other.history.returns[:, 0], two.history.returns[:, 1]):
+        assert not np.any(two.history.returns[:, 0] == different)
+    kernel = two.params["params"]["action"]["kernel"]
+    assert not np.allclose(kernel[0], kernel[1])
+
+
+def test_two_seeds_equal_one_and_one(plain, two):
+    alone = run(plain, 1)
+    np.testing.assert_allclose(alone.history.returns[:, 0], two.history.returns[:, 0], atol=1e-4)
+    np.testing.assert_allclose(alone.history.validation[:, 0], two.history.validation[:, 0], atol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b[0], atol=1e-3), alone.params, two.params)
+
+
+def test_the_history_is_complete(two):
+    history = two.history
+    assert int(history.iteration) == 4 and np.isfinite(history.returns).all()
+    measured = np.isfinite(history.validation).all(1)
+    np.testing.assert_array_equal(measured, [True, False, True, False, True])
+    assert history.returns.shape == (4, 2)
+    chex.assert_tree_all_finite(two.params)
+
+
+def test_training_is_traced_once(plain):
+    counted = Trainer(*(chex.assert_max_traces(f, 1) for f in plain.trainer))
+    counted = counted._replace(iterate=chex.assert_max_traces(plain.trainer.iterate, 1))
+    seen = []
+    run(plain, 2, trainer=counted, progress=lambda done, total, note: seen.append((done, total)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_training_goes_on_from_a_snapshot(plain, two):
+    snapshots = []
+    run(plain, 2, save=lambda s: snapshots.append(jax.device_get(s)))
+    assert [int(s.history.iteration) for s in snapshots] == [2, 4]
+    resumed = run(plain, 2, resume=lambda like: jax.tree.map(jnp.asarray, snapshots[0]))
+    chex.assert_trees_all_equal(resumed.params, two.params)
+    np.testing.assert_array_equal(resumed.history.returns, two.history.returns)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"environment": replace(CONFIG.environment, batch=3), "agent": replace(CONFIG.agent, replay="prioritised")},
+        {
+            "environment": replace(CONFIG.environment, batch=2, batch_selection="top_n", standardise=False),
+            "agent": replace(CONFIG.agent, target="paper", loss="huber", gradient_clip=1.0),
+        },
+    ],
+    ids=["three in sequence, prioritised", "top two, paper's target"],
+)
+def test_other_settings_train_too(changes):
+    s = setting(replace(CONFIG, **changes))
+    out = run(s, 1)
+    chex.assert_tree_all_finite(out.params)
+    assert np.isfinite(out.history.returns).all()
+
+
+def test_stabilised():
+    rising, flat = np.arange(20.0)[:, None], np.ones((20, 1))
+    assert not stabilised(rising, 5, 0.0)
+    assert stabilised(flat, 5, 0.0)
+    assert not stabilised(flat[:9], 5, 0.0)  # too few yet
+    assert not stabilised(flat, 0, 0.0)  # switched off
+    assert not stabilised(np.hstack([rising, flat]), 5, 0.0)  # one seed still rises
+    assert stabilised(rising, 5, 5.0) and not stabilised(rising, 5, 4.9)
+    assert stabilised(-rising, 5, 0.0)
+
+
+def test_early_stopping_ends_the_run(plain):
+    config = replace(CONFIG, train=replace(CONFIG.train, patience=1, tolerance=1e9))
+    out = train(plain.trainer, config, seeds(plain.sources, 1), jax.random.key(0))
+    assert np.isfinite(out.history.returns[:, 0]).tolist() == [True, True, False, False]
+    assert np.isfinite(out.history.validation[:, 0]).tolist() == [True, False, True, False, False]
