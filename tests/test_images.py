@@ -62,9 +62,7 @@ def test_grey_rgb_and_lossless_formats_are_exact():
         options = {"lossless": True} if kind == "webp" else {}
         np.testing.assert_array_equal(decode(encoded(COLOURS, kind, **options)), COLOURS)
     np.testing.assert_array_equal(decode(encoded(RAMP, "png")), np.stack([RAMP] * 3, -1))
-    np.testing.assert_array_equal(
-        decode(encoded(Image.fromarray(RAMP > 100), "png"))[..., 0], 255 * (RAMP > 100)
-    )
+    np.testing.assert_array_equal(decode(encoded(Image.fromarray(RAMP > 100), "png"))[..., 0], 255 * (RAMP > 100))
 
 
 def test_sixteen_bit_grey_keeps_its_range():
@@ -106,9 +104,7 @@ def test_exif_rotation_is_applied():
 
 def huge_png() -> bytes:
     """30,000 x 30,000 pixels, by its header."""
-    chunk = lambda kind, data: (
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    )
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
@@ -266,9 +262,7 @@ def test_dicom_in_a_folder_needs_pydicom(tmp_path, monkeypatch):
 
 
 def test_a_folder_of_class_folders(tmp_path):
-    files = {
-        f"{name}/{k}.png": picture(10 * i + k) for i, name in enumerate(("cat", "dog")) for k in range(3)
-    }
+    files = {f"{name}/{k}.png": picture(10 * i + k) for i, name in enumerate(("cat", "dog")) for k in range(3)}
     dataset = load_folder(fill(tmp_path / "pets", files))
     assert (dataset.name, dataset.classes, len(dataset)) == ("pets", ("cat", "dog"), 6)
     assert dataset.labels.tolist() == [0, 0, 0, 1, 1, 1]
@@ -343,9 +337,7 @@ def test_folders_that_are_none(tmp_path):
     flat = fill(tmp_path / "flat", {f"{k}_label_{k % 2}.png": picture(k) for k in range(4)})
     assert "--label-regex" in error_of(flat)
     assert load_folder(flat, label_regex=r"label_(\d)").labels.tolist() == [0, 1, 0, 1]
-    assert "one class only (a)" in error_of(
-        fill(tmp_path / "one", {"a/1.png": picture(0), "a/2.png": picture(1)})
-    )
+    assert "one class only (a)" in error_of(fill(tmp_path / "one", {"a/1.png": picture(0), "a/2.png": picture(1)}))
     mixed = fill(tmp_path / "mixed", {"a/1.png": picture(0), "b/2.png": picture(1), "notes.txt": b"hello"})
     assert load_folder(mixed).notices == ("1 file outside the class folders left out: notes.txt",)
 

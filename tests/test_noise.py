@@ -21,8 +21,7 @@ def by_scipy(image: np.ndarray, zoom: float, angle: float) -> np.ndarray:
     centre = (np.array(image.shape[:2]) - 1) / 2
     offset = centre - turn @ centre
     planes = [
-        ndimage.affine_transform(image[..., c], turn, offset, order=1, mode="nearest")
-        for c in range(image.shape[-1])
+        ndimage.affine_transform(image[..., c], turn, offset, order=1, mode="nearest") for c in range(image.shape[-1])
     ]
     return np.stack(planes, -1)
 
@@ -79,9 +78,7 @@ def test_noise_is_multiplicative_gaussian_around_one():
     assert abs(factors.mean() - 1) < 1e-3
     assert not np.array_equal(factors[..., 0], factors[..., 1])
     unchanged = NoiseConfig(rotation=0.0, zoom=(1.0, 1.0), spread=0.0)
-    np.testing.assert_allclose(
-        add_noise(jax.random.key(1), images, np.arange(200), unchanged), images, atol=1e-6
-    )
+    np.testing.assert_allclose(add_noise(jax.random.key(1), images, np.arange(200), unchanged), images, atol=1e-6)
 
 
 def test_an_image_depends_on_key_and_row_alone():
@@ -141,9 +138,7 @@ def test_noisy_copies_stand_in_pools_only():
             old, new = getattr(before, part), getattr(after, part)
             np.testing.assert_array_equal(clean[new], old)  # the same images
             assert np.sum(new >= 100) == (15 if part in ("source_pool", "pool") else 0)
-    assert set(np.concatenate([s for n in noisy for s in (n.pool, n.source_pool)]) - 100) >= set(
-        range(len(rows))
-    )
+    assert set(np.concatenate([s for n in noisy for s in (n.pool, n.source_pool)]) - 100) >= set(range(len(rows)))
 
     same = [splits[0]._replace(source_pool=splits[0].pool)]  # the paper's protocol
     _, (one,) = noisy_copies(jax.random.key(0), same, 0.5, 100)

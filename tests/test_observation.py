@@ -99,6 +99,15 @@ def test_state_vectors():
     np.testing.assert_allclose(both, np.append(0.25, np.sort(p.max(1))), rtol=1e-5)
 
 
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_size_of_the_state_is_known_beforehand(classes):
+    view = StateView(jnp.zeros((7, classes)), jnp.zeros(()))
+    for names in (("top_probability", "progress"), ("all_probabilities",), tuple(STATE_FEATURES)):
+        expected = len(observation.state_vector(names, view))
+        assert observation.state_size(names, 7, classes) == expected
+    assert observation.state_size(("top_probability", "progress"), 7, classes) == 8
+
+
 def test_the_state_does_not_depend_on_the_order_of_its_rows():
     shuffled = StateView(jnp.asarray(LOGITS[::-1]), jnp.asarray(0.0))
     straight = StateView(jnp.asarray(LOGITS), jnp.asarray(0.0))

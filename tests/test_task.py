@@ -44,6 +44,17 @@ def test_large_offsets_do_not_cost_precision():
     np.testing.assert_allclose(shifted[0], straight[0], atol=1e-3)
 
 
+def test_missing_values_become_the_median_of_the_pool():
+    rng = np.random.default_rng(0)
+    x, y = (rng.exponential(1, (n, 4)).astype(np.float32) for n in (31, 8))
+    holes, others = x.copy(), y.copy()
+    holes[3:9, 1], others[2, 1] = np.nan, np.nan
+    median = np.nanmedian(holes[:, 1])
+    x[3:9, 1], y[2, 1] = median, median
+    for found, truth in zip(tasks.standardise(holes, others), tasks.standardise(x, y), strict=True):
+        np.testing.assert_allclose(found, truth, atol=1e-5)
+
+
 def test_gram_matrix(wine, rows):
     bank = make_task(wine.inputs, wine.labels, rows, metric="euclidean")
     z = everything(wine, rows)

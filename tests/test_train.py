@@ -66,8 +66,7 @@ def setting(config: Config = CONFIG) -> Setting:
     bank, validation = stack(banks["reward"]), stack(banks["validation"])
     probe = linear_probe(config.classifier, "euclidean")
     environment = make_environment(config.environment, probe, 3, STEPS)
-    state_size, _ = training.observation_sizes(environment, bank)
-    agent = make_agent(config.agent, state_size, config.environment.action_features, config.environment.batch)
+    agent = make_agent(config.agent, STATE, config.environment.action_features, config.environment.batch)
     trainer = make_trainer(config, environment, agent, make_replay(config.agent), 2)
     return Setting(config, trainer, environment, Sources(bank, validation, jnp.array([0, 0, 1], jnp.int32)))
 
