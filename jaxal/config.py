@@ -15,6 +15,8 @@ DEFAULT_FEATURES = (
     "nearest_labelled",
     "class_frequency",
     "local_density",
+    "log_typicality",
+    "uncertain_typicality",
 )
 STRATEGIES = (
     "ddqn",
@@ -80,9 +82,9 @@ class ClassifierConfig:
 
     solver: Literal["newton", "gd", "adam"] = "newton"
     """newton: regularised logistic regression, converged. gd, adam: a fixed number of full-batch epochs"""
-    l2: float = 0.03
+    l2: float = 0.1
     """newton: weight of |W|^2 / 2 beside the summed cross-entropy (1 / C of scikit-learn)"""
-    iterations: int = 40
+    iterations: int = 50
     """newton: steps of the fixed-Hessian iteration, warm-started from the last fit"""
     learning_rate: float = 1e-4
     """gd, adam: fixed learning rate"""
@@ -276,15 +278,14 @@ def paper() -> Config:
     return Config(
         classifier=ClassifierConfig(solver="gd"),
         environment=EnvironmentConfig(batch_selection="top_n", standardise=False),
+        agent=AgentConfig(replay="prioritised"),
+        train=TrainConfig(episodes=10, iterations=40),
     )
 
 
 def default() -> Config:
     """The steadiest recipe that the experiments in BUILD_NOTES.md support."""
-    base = paper()
-    return replace(
-        base,
-        classifier=ClassifierConfig(),
+    return Config(
         environment=EnvironmentConfig(
             reward="probability",
             state_features=("top_probability", "progress"),
@@ -292,22 +293,27 @@ def default() -> Config:
         ),
         agent=AgentConfig(
             hidden=(64, 64),
-            residual="margin",
-            residual_weight=-1.0,
+            residual="uncertain_typicality",
+            residual_weight=0.1,
             gamma=0.5,
-            learning_rate=1e-3,
+            learning_rate=3e-4,
             loss="huber",
             gradient_clip=1.0,
             batch_size=128,
-            replay_capacity=20_000,
+            replay_capacity=50_000,
         ),
         train=TrainConfig(
-            iterations=21,
+            iterations=40,
             updates=80,
+            candidates=128,
             target_candidates=32,
-            epsilon_end=0.2,
+            epsilon_start=0.5,
             scale_reward=True,
             time_baseline=True,
+            tasks=16,
+            task_pool=800,
+            patience=0,
+            validation_every=10,
         ),
     )
 
