@@ -2,10 +2,13 @@
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import io
 import os
 import re
+import shlex
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -90,23 +93,26 @@ COMMANDS = {"run": Run, "evaluate": Evaluate, "report": Report}
 
 
 def main() -> None:
-    """Entry point of `jaxal`. Exit status 2: a mistake in what was given, told in one line."""
+    """Entry point of `jaxal`. Exit status 2: a mistake in what was given, told in one line; 130: interrupted."""
     arguments = sys.argv[1:]
     try:
         request = parse(arguments)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's alarms about slow compilation
         from jaxal import commands
 
-        commands.execute(request, " ".join(["jaxal", *map(_quoted, arguments)]))
-    except (ValueError, OSError) as error:
-        sys.exit(_complain(error))
-    except KeyboardInterrupt:
-        print("jaxal: interrupted; the same command with --resume goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
+        commands.execute(request, shlex.join(["jaxal", *arguments]))
+    except OSError as error:
+        sys.exit(_complain(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
+    except ValueError as error:
+        sys.exit(_complain(_with_flag(str(error))))
+    except KeyboardInterrupt as stop:
+        print(f"jaxal: interrupted{f'; {stop}' if str(stop) else ''}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(130)  # the interpreter would wait for a compilation that is under way
 
 
-def _complain(error: Exception) -> int:
-    print(f"jaxal: error: {' '.join(str(error).split())}", file=sys.stderr)
+def _complain(message: str) -> int:
+    print(f"jaxal: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 
@@ -119,19 +125,23 @@ def parse(arguments: list[str]) -> Run | Evaluate | Report:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
         raise SystemExit(0 if arguments else 2)
+    if arguments[0] == "--version":
+        print(f"jaxal {importlib.metadata.version('jaxal')}")
+        raise SystemExit
     name, *rest = arguments
     if name not in COMMANDS:
         raise ValueError(f"{name} is no command; there are {', '.join(COMMANDS)}")
     default: Any = _from_preset(_preset(rest)) if name == "run" else None
     told = io.StringIO()
+    help_asked = bool({"-h", "--help"} & set(rest))
     try:
-        with contextlib.redirect_stderr(told):
+        with contextlib.redirect_stderr(told), contextlib.nullcontext() if help_asked else _wide():
             return tyro.cli(
                 COMMANDS[name],  # type: ignore[arg-type]
                 prog=f"jaxal {name}",
                 args=rest,
                 default=default,
-                config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
+                config=(tyro.conf.AvoidSubcommands,),
             )
     except SystemExit as stop:
         if stop.code:
@@ -150,16 +160,74 @@ def _from_preset(name: str) -> Run:
     return Run(preset=name, **{part.name: getattr(config, part.name) for part in dataclasses.fields(Config)})  # type: ignore[arg-type]
 
 
+@contextlib.contextmanager
+def _wide() -> Iterator[None]:
+    """A terminal on which the parser breaks no line of its messages, and so no word."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "100000"
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS")
+        if before is not None:
+            os.environ["COLUMNS"] = before
+
+
 def _plain(boxed: str) -> str:
-    """The parser's message without its frame, in one line."""
-    lines = [re.sub(r"[─│╭╮╰╯]+", " ", line).strip() for line in boxed.splitlines()]
-    text = " ".join(line for line in lines if line)
-    text = re.sub(r"^(Parsing error|Invalid value|Required options|Unrecognized options?|Missing value)\s+", "", text)
-    return text or "the arguments cannot be understood; see --help"
+    """The parser's message in one line: without its frame, its title, and the help that follows it."""
+    lines = [line.strip("│ ") for line in boxed.splitlines()[1:-1]]
+    said, *further = re.split(r"\n─+\n", "\n".join(lines))
+    said = " ".join(said.split())
+    for pattern, words in WORDINGS:
+        if found := re.fullmatch(pattern, said):
+            said = words(*found.groups())
+            break
+    meant = [re.match(r"--[\w.-]+", line) for section in further if "meant:" in section for line in section.splitlines()]
+    guesses = [guess[0] for guess in meant if guess]
+    return said + (f"; perhaps you meant {' or '.join(guesses[:3])}" if guesses else "")
 
 
-def _quoted(argument: str) -> str:
-    return argument if re.fullmatch(r"[\w@%+=:,./-]+", argument) else "'" + argument.replace("'", "'\"'\"'") + "'"
+def _unknown(tokens: str) -> str:
+    flags = [token for token in tokens.split(", ") if token.startswith("--")]
+    return f"no such option: {', '.join(flags)}" if flags else f"{tokens}: not expected here; options begin with --"
+
+
+WORDINGS: tuple[tuple[str, Callable[..., str]], ...] = (
+    (
+        r"Error parsing (\S+): .*invalid literal for int\(\) with base 10: ('.*?').*",
+        "{} is {}; it must be a whole number".format,
+    ),
+    (r"Error parsing (\S+): .*could not convert string to float: ('.*?').*", "{} is {}; it must be a number".format),
+    (
+        r"invalid choice ('.*') for argument '(.*)'\. Expected one of \((.*?),?\)\.",
+        lambda value, flag, right: f"{flag} is {value}; it must be one of {right.replace(chr(39), '')}",
+    ),
+    (r"Missing value for argument '(.*?)'.*", "{} needs a value".format),
+    (r"Missing from .*?: (\S+) (.*) \(required\)", "{} is missing: {}".format),
+    (r"Unrecognized options: (.*)", _unknown),
+    (r"Error parsing (\S+): (.*)", lambda part, message: _with_flag(message, part)),
+)
+"""What the parser says, and how it is said here."""
+
+
+def _with_flag(message: str, part: str = "") -> str:
+    """`message`, which may begin with the name of a setting, with that setting's flag in its place."""
+    found = re.match(r"(\w+)(?= is )", message)
+    if found is None:
+        return message
+    flat = {field.name for kind in (EnvironmentConfig, EvaluationConfig) for field in dataclasses.fields(kind)}
+    homes = [
+        home.name
+        for home in dataclasses.fields(Config)
+        if found[1] in {field.name for field in dataclasses.fields(home.type)}  # type: ignore[arg-type]
+    ]
+    if found[1] in flat:
+        flag = found[1]
+    elif part in homes or len(homes) == 1:
+        flag = f"{part or homes[0]}.{found[1]}"
+    else:
+        return message
+    return f"--{flag.replace('_', '-')}{message[found.end() :]}"
 
 
 def _overview() -> str:

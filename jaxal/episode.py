@@ -70,17 +70,25 @@ def choose(
             class_counts=keep(presumed.class_counts, supposed.class_counts),
             fitted=supposed.fitted._replace(geometry=keep(presumed.fitted.geometry, supposed.fitted.geometry)),
         )
-        return (supposed, taken.at[place].set(True)), (candidates[place], seen.actions[place])
+        return (supposed, taken | (candidates == candidates[place])), (candidates[place], seen.actions[place])
 
     begin = (state, jnp.zeros(len(candidates), bool))
     _, (picks, actions) = jax.lax.scan(pick, begin, None, length=batch)
     return picks, actions
 
 
-def draw_candidates(key: chex.PRNGKey, unlabelled: jax.Array, count: int) -> jax.Array:
-    """`count` random pool rows, unlabelled ones first: [K] int32."""
-    order = jax.random.uniform(key, unlabelled.shape) + unlabelled
-    return jax.lax.top_k(order, count)[1].astype(jnp.int32)
+def draw_candidates(key: jax.Array, unlabelled: jax.Array, count: int) -> jax.Array:
+    """`count` random unlabelled pool rows, in random order: [K] int32.
+
+    The unlabelled rows are cut into `count` stretches of equal length (give or take one) and one is drawn from each:
+    all are different, and the pool is not sorted. Where fewer than `count` are left, some come more than once.
+    """
+    draw_key, order_key = jax.random.split(key)
+    upto = jnp.cumsum(unlabelled)
+    edges = jnp.arange(count + 1) * upto[-1] // count
+    inside = jax.random.uniform(draw_key, (count,)) * (edges[1:] - edges[:-1])
+    rows = jnp.searchsorted(upto, edges[:-1] + inside.astype(edges.dtype) + 1)
+    return jax.random.permutation(order_key, rows).astype(jnp.int32)
 
 
 def rollout(

@@ -119,6 +119,8 @@ def test_work_is_done_once(scans, tmp_path):
     np.testing.assert_array_equal(embed_pixels(scans, tmp_path, batch_size=7), first)
     assert scans.reads <= 2  # a look at the shape
     assert len(list(tmp_path.iterdir())) == 1
+    other = Counting(N + 1)
+    np.testing.assert_array_equal(embed_pixels(other, tmp_path, rows=np.arange(1, N + 1))[:-1], first[1:])
 
 
 def test_the_cache_key_is_all_that_matters_and_nothing_else(tmp_path):
@@ -230,12 +232,17 @@ def test_noise_reaches_pools_only(scans, tmp_path):
     dataset, noisy = embed_noisy_pools(scans.dataset, PIXELS, NOTHING, clean, splits, jax.random.key(0), 0.5, **options)
     assert dataset.inputs.shape == (len(dataset), 192)
     np.testing.assert_array_equal(dataset.inputs[:N], clean)
+    distorted = embed_pixels(scans, tmp_path, noise=Noise(jax.random.split(jax.random.key(0))[1]))
+    assert np.abs(distorted - clean).max(1).min() > 0.01
     for before, after in zip(splits, noisy, strict=True):
         for part in Split._fields:
             old, new = getattr(before, part), getattr(after, part)
             np.testing.assert_array_equal(dataset.labels[new], scans.dataset.labels[old])
-            moved = np.abs(dataset.inputs[new] - clean[old]).max(1) > 0.01
+            moved = new >= N
             assert moved.sum() == (3 if part in ("pool", "source_pool") else 0)
+            np.testing.assert_allclose(
+                dataset.inputs[new], np.where(moved[:, None], distorted[old], clean[old]), atol=1e-6
+            )
 
 
 def test_what_cannot_be_embedded(scans, tmp_path):

@@ -271,15 +271,18 @@ def test_transitions_chain_and_only_the_last_is_terminal():
     np.testing.assert_array_equal(t.actions, chosen)
 
 
-def test_draw_candidates_takes_unlabelled_points_first():
-    unlabelled = jnp.arange(40) % 3 == 0  # 14 of them
-    rows = episode.draw_candidates(jax.random.key(0), unlabelled, 20)
-    assert len(set(rows.tolist())) == 20
-    assert unlabelled[rows[:14]].all() and not unlabelled[rows[14:]].any()
-    few = [set(episode.draw_candidates(jax.random.key(i), unlabelled, 5).tolist()) for i in range(200)]
-    seen = np.bincount(np.concatenate([list(x) for x in few]), minlength=40)[np.asarray(unlabelled)]
-    # Each of 14 is drawn with probability 5 / 14: 71.4 times of 200, standard deviation 6.8.
-    assert seen.min() > 71.4 - 5 * 6.8 and seen.max() < 71.4 + 5 * 6.8
+def test_draw_candidates():
+    unlabelled = jnp.arange(60) % 3 == 0  # 20 of them
+    few = [episode.draw_candidates(jax.random.key(i), unlabelled, 5).tolist() for i in range(400)]
+    assert all(len(set(rows)) == 5 for rows in few)
+    seen = np.bincount(np.concatenate(few), minlength=60)
+    assert not seen[~np.asarray(unlabelled)].any()
+    # Each of 20 is drawn with probability 1 / 4: 100 times of 400, standard deviation 8.7.
+    assert seen[np.asarray(unlabelled)].min() > 100 - 5 * 8.7 and seen.max() < 100 + 5 * 8.7
+    first = np.bincount([rows[0] for rows in few], minlength=60)[np.asarray(unlabelled)]
+    assert first.max() < 20 + 5 * 4.4, "the order is random too"
+    everything = episode.draw_candidates(jax.random.key(0), unlabelled, 30)
+    assert set(everything.tolist()) == set(np.flatnonzero(unlabelled).tolist())
 
 
 def test_decisions_among_few_candidates():

@@ -200,6 +200,8 @@ def test_dicom_window_functions_and_no_window():
     assert exact.tolist() == [0, 0, 128, 255, 255]
     sigmoid = decode(dicom(HOUNSFIELD, VOILUTFunction="SIGMOID", bits=16, **window))[0, :, 0]
     np.testing.assert_array_equal(sigmoid, np.rint(255 / (1 + np.exp(-4 * (HOUNSFIELD[0] - 40.0) / 400))))
+    few = np.array([[38, 39, 40, 41]], np.int16)  # by PS3.3 C.11.2.1.2.1: (x - 39.5) / 2 + 0.5
+    assert decode(dicom(few, bits=16, WindowCenter=40, WindowWidth=3))[0, :, 0].tolist() == [0, 64, 191, 255]
     step = decode(dicom(HOUNSFIELD, bits=16, WindowCenter=40, WindowWidth=1))[0, :, 0]
     assert step.tolist() == [0, 0, 255, 255, 255]
     whole = decode(dicom(HOUNSFIELD, bits=16))[0, :, 0]
