@@ -29,20 +29,27 @@ from jaxal.config import (
 Flat = tyro.conf.arg(name="")  # its fields are flags without a prefix
 
 
+def _optional(default: str, metavar: str = "PATH") -> Any:
+    """A flag whose default is worked out later; `default` says how."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
+
+
+SAVED = "the saved run's, as are all other settings"
+
+
 @dataclass(frozen=True)
 class Run:
     """Train a policy, compare it with the other strategies from the same initial sets, and write runs/NAME."""
 
     dataset: str = "digits"
     """digits, breast-cancer, wine, a .npz file, a folder of images, or tfds:NAME"""
-    train_on: tuple[str, ...] = ()
-    """data sets to train the policy on, so that it meets the data set itself for the first time when it is tested
-    (default: the data set's own source pool)"""
+    train_on: Annotated[tuple[str, ...], _optional("the data set's own source pool", "DATASET ...")] = ()
+    """data sets to train the policy on, so that it meets the data set itself for the first time when it is tested"""
     preset: Literal["default", "paper"] = "default"
     """the settings that the flags below start from"""
-    out: Path | None = None
-    """folder to write (default: runs/ and the data set's name)"""
-    resume: bool = False
+    out: Annotated[Path | None, _optional("runs/ and the data set's name")] = None
+    """folder to write"""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """go on with the interrupted run in the folder"""
     environment: Annotated[EnvironmentConfig, Flat] = field(default_factory=EnvironmentConfig)
     evaluation: Annotated[EvaluationConfig, Flat] = field(default_factory=EvaluationConfig)
@@ -65,17 +72,17 @@ class Evaluate:
     """folder that `jaxal run` wrote"""
     dataset: str = "digits"
     """as for `jaxal run`"""
-    out: Path | None = None
-    """folder to write (default: runs/ and the two names)"""
-    budget: int | None = None
-    """labels at the end of an episode (default: the saved run's, as are all other settings)"""
-    batch: int | None = None
+    out: Annotated[Path | None, _optional("runs/ and the two names")] = None
+    """folder to write"""
+    budget: Annotated[int | None, _optional(SAVED, "INT")] = None
+    """labels at the end of an episode"""
+    batch: Annotated[int | None, _optional(SAVED, "INT")] = None
     """labels per step"""
-    seeds: int | None = None
+    seeds: Annotated[int | None, _optional(SAVED, "INT")] = None
     """splits; at most the number of policies in the saved run"""
-    starts: int | None = None
+    starts: Annotated[int | None, _optional(SAVED, "INT")] = None
     """initial labelled sets per seed"""
-    strategies: tuple[str, ...] | None = None
+    strategies: Annotated[tuple[str, ...] | None, _optional(SAVED, "NAME ...")] = None
     """the strategies, by name"""
 
 
@@ -85,8 +92,8 @@ class Report:
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """folders that `jaxal run` or `jaxal evaluate` wrote"""
-    out: Path | None = None
-    """folder for the page over several runs"""
+    out: Annotated[Path | None, _optional("none")] = None
+    """folder for a page over several runs"""
 
 
 COMMANDS = {"run": Run, "evaluate": Evaluate, "report": Report}
@@ -182,7 +189,9 @@ def _plain(boxed: str) -> str:
         if found := re.fullmatch(pattern, said):
             said = words(*found.groups())
             break
-    meant = [re.match(r"--[\w.-]+", line) for section in further if "meant:" in section for line in section.splitlines()]
+    meant = [
+        re.match(r"--[\w.-]+", line) for section in further if "meant:" in section for line in section.splitlines()
+    ]
     guesses = [guess[0] for guess in meant if guess]
     return said + (f"; perhaps you meant {' or '.join(guesses[:3])}" if guesses else "")
 
@@ -205,6 +214,10 @@ WORDINGS: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"Missing value for argument '(.*?)'.*", "{} needs a value".format),
     (r"Missing from .*?: (\S+) (.*) \(required\)", "{} is missing: {}".format),
     (r"Unrecognized options: (.*)", _unknown),
+    (
+        r"Error parsing (\S+): Could not find valid parse for arguments: \[(.*)\]",
+        "{} is {}; that is none of the values that --help tells of".format,
+    ),
     (r"Error parsing (\S+): (.*)", lambda part, message: _with_flag(message, part)),
 )
 """What the parser says, and how it is said here."""

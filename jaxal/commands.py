@@ -1,9 +1,7 @@
 """What the commands do: read, train, compare, write; with progress, and so that an interrupted run can go on."""
 
 import dataclasses
-import itertools
 import json
-import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from jaxal import checkpoint, report, results, tables
+from jaxal import checkpoint, report, results, run_folders, tables
 from jaxal.cli import Evaluate, Report, Run
 from jaxal.config import Config, from_dict
 from jaxal.data import DataError, Dataset, load
@@ -32,19 +30,23 @@ from jaxal.experiment import (
     split_all,
     train_policies,
 )
-from jaxal.splits import Split
+from jaxal.observation import ACTION_FEATURES, STATE_FEATURES
+from jaxal.splits import PARTS, Split
 from jaxal.train import Snapshot, Sources
 
 console = Console(stderr=True)
 SAVE_EVERY = 30.0  # seconds between two checkpoints
-CLOSING_COLUMNS = ("strategy", "AULC", "68% interval", "final accuracy", "final AUROC")
+CLOSING_COLUMNS = ("strategy", "AULC", "68% interval", "final accuracy", "labels to")
+SOURCE_PARTS = ("source_pool", "state", "reward", "validation")  # of a data set that is only trained on
+LAST_SEED = 2**31 - 1
 
 
 def execute(request: Run | Evaluate | Report, command: str) -> None:
     """Does what was asked for; `command` is how to ask for it again.
 
     Raises:
-      ValueError, OSError: one line, for whatever was given wrongly.
+      ValueError, OSError: one line, for whatever was given wrongly; nothing has been written then.
+      KeyboardInterrupt: with a line on how to go on, where that is possible.
     """
     if isinstance(request, Run):
         run(request, command)
@@ -57,13 +59,21 @@ def execute(request: Run | Evaluate | Report, command: str) -> None:
 def run(request: Run, command: str) -> None:
     """Trains, compares and writes a run folder."""
     config = request.config
+    _check_settings(config)
     target = read_data(request.dataset)
-    sources = [read_data(name) for name in request.train_on] or [target]
+    sources = [target if name == request.dataset else read_data(name) for name in request.train_on] or [target]
     splits = split_all(config, target.dataset)
-    if request.train_on:
-        source_splits = list(zip(*(split_all(config, s.dataset, train_only=True) for s in sources), strict=True))
-    else:
-        source_splits = [(parts,) for parts in splits]
+    # a data set that is both trained on and tested keeps one split, so that no tested row is trained on
+    cuts = [splits if s is target else split_all(config, s.dataset, train_only=True) for s in sources]
+    source_splits = list(zip(*cuts, strict=True))
+    for source, cut in ((target, splits), *zip(sources, cuts, strict=True)):
+        _check_parts(source.dataset, cut[0], PARTS if source is target else SOURCE_PARTS)
+    _check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
+    learned = {"ddqn", "linear_cem"} & set(config.evaluation.strategies)
+    made = make_sources(config, sources, source_splits) if learned else None
+    if made is not None:
+        smallest = int(np.min(np.sum(made.bank.pool_labels >= 0, -1)))
+        _check_room(config, "the smallest training task", made.bank.class_mask.shape[-1], smallest)
     asked = {
         "command": command,
         "dataset": request.dataset,
@@ -71,48 +81,68 @@ def run(request: Run, command: str) -> None:
         "preset": request.preset,
         "config": dataclasses.asdict(config),
     }
-    folder = run_folder(request.out, target.dataset.name, request.resume, asked)
-    policies, training = None, {}
-    if {"ddqn", "linear_cem"} & set(config.evaluation.strategies):
-        made = make_sources(config, sources, source_splits)
-        policies, training = _learn(config, made, folder)
-    evaluation = _compare(config, target, splits, policies)
-    _finish(
-        folder,
-        config,
-        evaluation,
-        {
-            "command": command,
-            "environment": results.describe_environment(),
-            "dataset": results.describe_data(target.dataset, splits[0], list(request.train_on)),
-            "labels_counted": {
-                "budget": config.environment.budget,
-                "source_pool": sum(len(parts.source_pool) for parts in source_splits[0]),
-                "reward": sum(len(parts.reward) for parts in source_splits[0]),
-                "validation": sum(len(parts.validation) for parts in source_splits[0]),
+    name = target.dataset.name
+    if request.resume:
+        folder = run_folders.to_resume(request.out, name, asked)
+        command = run_folders.read_config(folder)["command"]
+    else:
+        folder = run_folders.new(request.out, name)
+        run_folders.begin(folder, asked)
+    try:
+        _tell_notices(target, *(source for source in sources if source is not target))
+        policies, training = (None, {}) if made is None else _learn(config, made, folder)
+        evaluation = _compare(config, target, splits, policies)
+        _finish(
+            folder,
+            config,
+            evaluation,
+            {
+                "command": command,
+                "environment": results.describe_environment(),
+                "dataset": results.describe_data(target.dataset, splits[0], list(request.train_on)),
+                "labels_counted": {
+                    "budget": config.environment.budget,
+                    "source_pool": sum(len(parts.source_pool) for parts in source_splits[0]),
+                    "reward": sum(len(parts.reward) for parts in source_splits[0]),
+                    "validation": sum(len(parts.validation) for parts in source_splits[0]),
+                },
+                "training": training,
             },
-            "training": training,
-        },
-    )
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command with --resume goes on from the last checkpoint") from None
 
 
 def evaluate(request: Evaluate, command: str) -> None:
     """Compares the policies of a saved run on a data set."""
-    asked = _read_config(request.policy)
-    config = _overridden(from_dict(asked["config"]), request)
+    asked = run_folders.read_config(request.policy)
+    saved = from_dict(asked["config"])
+    config = _overridden(saved, request)
+    _check_settings(config)
     if "ddqn" not in config.evaluation.strategies:
-        raise ValueError("strategies must hold ddqn, the policy to be evaluated")
-    saved = asked["config"]["evaluation"]["seeds"]
-    if config.evaluation.seeds > saved:
-        raise ValueError(f"seeds is {config.evaluation.seeds}; {request.policy} holds the policies of {saved} seeds")
+        raise ValueError("--strategies must hold ddqn, the policy to be evaluated")
+    if "linear_cem" in config.evaluation.strategies and "linear_cem" not in saved.evaluation.strategies:
+        raise ValueError(f"--strategies holds linear_cem, for which {request.policy} has no policy; leave it out")
+    if config.evaluation.seeds > saved.evaluation.seeds:
+        raise ValueError(
+            f"--seeds is {config.evaluation.seeds}; it must be at most {saved.evaluation.seeds}, the number of seeds "
+            f"that {request.policy} holds policies of"
+        )
+    if not (request.policy / "policy").is_dir():
+        raise ValueError(f"{request.policy} holds no policy; give the folder of a finished `jaxal run`")
     target = read_data(request.dataset)
     splits = split_all(config, target.dataset)
-    policies = _load_policies(config, request.policy, saved, len(target.dataset.classes))
+    _check_parts(target.dataset, splits[0], PARTS)
+    _check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
+    policies = _load_policies(config, request.policy, saved.evaluation.seeds, len(target.dataset.classes))
     policies = jax.tree.map(lambda x: x[: config.evaluation.seeds], policies)
-    name = f"{request.policy.resolve().name}-on-{target.dataset.name}"
-    folder = run_folder(request.out, name, False, {**asked, "command": command, "dataset": request.dataset})
+    folder = run_folders.new(request.out, f"{request.policy.resolve().name}-on-{target.dataset.name}")
+    folder.mkdir(parents=True, exist_ok=True)  # that it can be made must show before the work is done
+    _tell_notices(target)
     evaluation = _compare(config, target, splits, policies)
     trained_on = asked["train_on"] or [asked["dataset"]]
+    asked |= {"command": command, "dataset": request.dataset, "config": dataclasses.asdict(config)}
+    run_folders.begin(folder, asked)
     _finish(
         folder,
         config,
@@ -129,11 +159,15 @@ def evaluate(request: Evaluate, command: str) -> None:
 
 def make_report(request: Report) -> None:
     """Writes pages from run folders."""
+    if not request.runs:
+        raise ValueError("no run folder is given; give at least one, such as runs/NAME")
     if len(request.runs) == 1 and request.out is None:
         written = report.write(request.runs[0])
+    elif request.out is None:
+        raise ValueError("--out is missing; a page over several runs needs a folder of its own")
+    elif (request.out / "config.json").exists() or (request.out / "results.json").exists():
+        raise ValueError(f"--out is {request.out}, which holds a run; give another folder")
     else:
-        if request.out is None:
-            raise ValueError("--out is missing; a page over several runs needs a folder of its own")
         written = report.compare_runs(request.runs, request.out)
     for path in written:
         print(path)
@@ -142,9 +176,13 @@ def make_report(request: Report) -> None:
 def read_data(source: str) -> Embedded:
     """A data set and its latents: features as they are, and the pixels of arrays of images."""
     dataset = load(source)
-    for notice in dataset.notices:
-        console.print(f"{dataset.name}: {notice}", style="yellow", markup=False, highlight=False)
     return Embedded(dataset, _latents(dataset))
+
+
+def _tell_notices(*read: Embedded) -> None:
+    for dataset, _ in read:
+        for notice in dataset.notices:
+            console.print(f"{dataset.name}: {notice}", style="yellow", markup=False, highlight=False)
 
 
 def _latents(dataset: Dataset) -> np.ndarray:
@@ -154,63 +192,46 @@ def _latents(dataset: Dataset) -> np.ndarray:
     return flat.astype(np.float32)
 
 
-def run_folder(out: Path | None, name: str, resume: bool, asked: dict[str, Any]) -> Path:
-    """The folder of a run, made, with its config.json.
+def _check_settings(config: Config) -> None:
+    """What the config cannot check by itself.
 
     Raises:
-      ValueError: when it holds another run, or none to resume.
+      ValueError: for the name of a feature that is none, a number that is none, or seeds that keys cannot hold.
     """
-    plain = re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "run"
-    candidates = [out] if out else (Path("runs") / (plain + (f"-{i}" if i > 1 else "")) for i in itertools.count(1))
-    for folder in candidates:
-        exists = (folder / "config.json").is_file()
-        finished = (folder / "results.json").is_file()
-        if resume and exists and not (finished and out is None):
-            _check_same(folder, asked)
-            return folder
-        if resume and not exists:
-            raise ValueError(f"{folder}: nothing to resume; leave out --resume, or name the run's folder with --out")
-        if not exists:
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                if out is None:
-                    continue
-                raise ValueError(f"{folder} is there and holds something else; give another folder")
-            folder.mkdir(parents=True, exist_ok=True)
-            results.write_json(folder / "config.json", asked)
-            return folder
-        if out is not None:
-            raise ValueError(f"{folder} holds a run already; give another folder, or --resume to go on with it")
-    raise AssertionError("unreachable")
+    for part in dataclasses.fields(config):
+        for name, value in dataclasses.asdict(getattr(config, part.name)).items():
+            if isinstance(value, float) and not np.isfinite(value):
+                raise ValueError(f"{name} is {value}; it must be a finite number")
+    environment, evaluation = config.environment, config.evaluation
+    for field, names, known in (
+        ("state_features", environment.state_features, STATE_FEATURES),
+        ("action_features", environment.action_features, ACTION_FEATURES),
+    ):
+        unknown = [name for name in names if name not in known]
+        if unknown or not names:
+            raise ValueError(f"{field} is {', '.join(unknown) or 'empty'}; it must be among {', '.join(known)}")
+    if evaluation.first_seed + evaluation.seeds > LAST_SEED:
+        raise ValueError(f"first_seed is {evaluation.first_seed}; first_seed + seeds must be at most {LAST_SEED}")
 
 
-def _check_same(folder: Path, asked: dict[str, Any]) -> None:
-    """That a run is resumed with the settings that it was started with."""
-    before, now = _read_config(folder), json.loads(json.dumps(asked))
-    for part in ("dataset", "train_on", *(f"config.{name}" for name in now["config"])):
-        old, new = (_lookup(x, part) for x in (before, now))
-        if old != new:
-            field = next((k for k in new if old.get(k) != new[k]), "") if isinstance(new, dict) else ""
-            where = f"{part}.{field}" if field else part
-            then, this = (x[field] if field else x for x in (old, new))
-            raise ValueError(f"{folder} was started with {where} = {then}, not {this}; resume with the same flags")
+def _check_parts(dataset: Dataset, parts: Split, needed: Sequence[str]) -> None:
+    """That no part of a split that is needed is empty."""
+    for name in needed:
+        if not len(getattr(parts, name)):
+            raise DataError(f"{dataset.name}: {len(dataset)} rows leave none for {name}; give more, or --split.{name}")
 
 
-def _lookup(tree: dict[str, Any], path: str) -> Any:
-    for name in path.split("."):
-        tree = tree.get(name, {}) if isinstance(tree, dict) else {}
-    return tree
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        asked = json.loads(path.read_text(encoding="utf-8"))
-        asked["config"]["evaluation"]["seeds"], asked["dataset"], asked["train_on"]
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; give a folder that `jaxal run` wrote") from None
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path}: not what `jaxal run` writes; give a folder that it wrote") from None
-    return asked
+def _check_room(config: Config, where: str, classes: int, pool: int) -> None:
+    """That an episode has at least one step, and a pool that lasts for all of them."""
+    settings = config.environment
+    first = max(settings.initial, classes)
+    if settings.budget < first + settings.batch:
+        raise ValueError(
+            f"budget is {settings.budget}; with {first} initial labels (at least one for each class of {where}) and "
+            f"{settings.batch} a step it must be at least {first + settings.batch}"
+        )
+    if settings.budget > pool:
+        raise ValueError(f"budget is {settings.budget}; it must be at most {pool}, the pool rows of {where}")
 
 
 def _overridden(config: Config, request: Evaluate) -> Config:
@@ -229,10 +250,8 @@ def _learn(config: Config, sources: Sources, folder: Path) -> tuple[Policies, di
     """Trained policies and what is to be told of the training; read from the folder where they are there already."""
     told = folder / "training.json"
     if told.is_file():
-        classes = sources.bank.class_mask.shape[-1]
-        return _load_policies(config, folder, config.evaluation.seeds, classes), json.loads(
-            told.read_text(encoding="utf-8")
-        )
+        policies = _load_policies(config, folder, config.evaluation.seeds, sources.bank.class_mask.shape[-1])
+        return policies, json.loads(told.read_text(encoding="utf-8"))
     snapshots = folder / "checkpoint"
     last_saved = time.monotonic()
 
@@ -270,13 +289,17 @@ def _finish(folder: Path, config: Config, evaluation: Evaluation, told: dict[str
     report.write(folder)
     read = report.read(folder)
     content = tables.strategy_table(read)
-    shown = [i for i, name in enumerate(content.header) if name in CLOSING_COLUMNS]
-    table = Table(*(content.header[i] for i in shown), title=folder.name, title_justify="left", box=box.SIMPLE)
+    shown = [i for i, name in enumerate(content.header) if name.startswith(CLOSING_COLUMNS)]
+    table = Table(title=folder.name, title_justify="left", box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    for i in shown:
+        width = max(len(row[i]) for row in content.rows)
+        table.add_column(content.header[i], min_width=width, justify="left" if i == shown[0] else "right")
     for number, row in enumerate(content.rows):
         table.add_row(*(row[i] for i in shown), style="bold" if number in content.bold else None)
-    Console().print(table)
-    print(tables.headline(read))
-    print(f"{folder / 'report.html'}")
+    out = Console()
+    out.print(table)
+    out.print(tables.headline(read), markup=False, highlight=False)
+    print(folder / "report.html")
 
 
 @contextmanager
@@ -284,22 +307,27 @@ def _progress(title: str) -> Iterator[Any]:
     """A bar on the terminal; a line now and then where there is none."""
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(20),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    began = time.monotonic()
+    first: tuple[int, float] | None = None  # what comes before it is compilation, and no measure of the rate
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None, rate="", note="compiling")
+        if not console.is_terminal:
+            console.print(f"{title}: compiling", highlight=False)
 
         def progress(done: int, total: int, note: str) -> None:
-            rate = done / max(time.monotonic() - began, 1e-9)
-            bar.update(task, completed=done, total=total, rate=f"{rate:.2f}/s", note=note)
+            nonlocal first
+            now = time.monotonic()
+            first = first or (done, now)
+            rate = (done - first[0]) / max(now - first[1], 1e-9)
+            bar.update(task, completed=done, total=total, rate=f"{rate:.2f}/s" if rate else "", note=note)
             if not console.is_terminal and (done == total or done % max(1, total // 5) == 0):
-                left = (total - done) / rate
-                console.print(f"{title} {done}/{total}, {rate:.2f}/s, {left:.0f} s left, {note}", highlight=False)
+                left = f", {rate:.2f}/s, {(total - done) / rate:.0f} s left" if rate else ""
+                console.print(f"{title} {done}/{total}{left}, {note}", highlight=False)
 
         yield progress

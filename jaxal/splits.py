@@ -100,6 +100,8 @@ def _draw(
             f"{dataset.name}: {count} rows asked for {part}, but only {len(free)} of {len(dataset)} are left; "
             "ask for smaller parts (--split.*) or give more data"
         )
+    if count == 0:
+        return free[:0], free
     if dataset.groups is None:
         drawn = _stratified(free, dataset.labels[free], count, rng)
     else:

@@ -1,5 +1,7 @@
 """What all tests share: JAX on the CPU with key-reuse checks, and scikit-learn's data sets."""
 
+import tempfile
+
 import chex
 import jax
 import pytest
@@ -9,6 +11,12 @@ from jaxal.data import Dataset
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_debug_key_reuse", True)
+
+# Several tests run one and the same programme; it is compiled once a session.
+COMPILED = tempfile.TemporaryDirectory(prefix="jaxal-tests-")
+jax.config.update("jax_compilation_cache_dir", COMPILED.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture(scope="session")

@@ -163,9 +163,7 @@ def test_q_learning_finds_the_value_of_a_state_that_pays_one():
     t = jax.tree.map(jnp.zeros_like, zeros)._replace(
         reward=jnp.ones(SIZE), discount=jnp.ones(SIZE), next_mask=jnp.ones((SIZE, CANDIDATES), bool)
     )
-    state, errors = jax.jit(
-        lambda s: jax.lax.scan(lambda s, _: agent.update(s, t), s, None, length=2000)
-    )(state)
+    state, errors = jax.jit(lambda s: jax.lax.scan(lambda s, _: agent.update(s, t), s, None, length=2000))(state)
     assert float(agent.values(state.params, t.state[0], t.actions[0])[0]) == pytest.approx(2, abs=0.05)
     assert float(jnp.abs(errors[-1]).max()) < 0.05
 

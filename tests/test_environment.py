@@ -58,9 +58,7 @@ def test_reset_reveals_the_initial_labels_and_nothing_else(wine):
     initial = world.initial_rows(3)
     state = world.environment.reset(world.task, world.initial(3), jax.random.key(0))
     np.testing.assert_array_equal(np.flatnonzero(~np.asarray(state.unlabelled)), sorted(initial))
-    np.testing.assert_array_equal(
-        state.class_counts, np.bincount(wine.labels[world.rows.pool[initial]], minlength=3)
-    )
+    np.testing.assert_array_equal(state.class_counts, np.bincount(wine.labels[world.rows.pool[initial]], minlength=3))
     assert int(state.labelled.mask.sum()) == 5 and int(state.time) == 0
     assert len(state.labelled.rows) == 5 + world.environment.steps
 
@@ -133,9 +131,7 @@ def test_observations_are_the_raw_quantities(wine):
     for picks in free[:8].reshape(4, 2):
         state, _ = world.environment.step(world.task, state, jnp.asarray(picks, jnp.int32), jax.random.key(0))
         labelled += picks.tolist()
-    weights = reference.logistic(0.1)(
-        reference.with_one(problem.pool[labelled]), problem.pool_labels[labelled], 3
-    )
+    weights = reference.logistic(0.1)(reference.with_one(problem.pool[labelled]), problem.pool_labels[labelled], 3)
     candidates = np.array([*free[-10:], labelled[0], free[0]], np.int32)
     view = reference.View(
         problem=problem,

@@ -74,9 +74,7 @@ class Stage:
 
     def problem(self) -> reference.Problem:
         world = self.world
-        return reference.make_problem(
-            world.dataset.inputs, world.dataset.labels, world.rows, world.settings.distance
-        )
+        return reference.make_problem(world.dataset.inputs, world.dataset.labels, world.rows, world.settings.distance)
 
     def play(self, name: str, seed: int = 0, initial: Labelled | None = None):
         begin = self.world.initial() if initial is None else initial
@@ -216,9 +214,7 @@ def test_permuting_the_pool_permutes_the_picks(name):
     world = s.world
     order = np.random.default_rng(0).permutation(len(world.rows.pool))  # new place -> old place
     place = np.argsort(order)
-    moved = build(
-        world.dataset, Rows(world.rows.pool[order], *world.rows[1:]), world.settings, world.environment.steps
-    )
+    moved = build(world.dataset, Rows(world.rows.pool[order], *world.rows[1:]), world.settings, world.environment.steps)
     initial = [int(place[i]) for i in world.initial_rows()]
     for strategy, theirs in on_other(s, moved, initial):
         np.testing.assert_array_equal(order[np.asarray(theirs.picks)], s.play(strategy).picks, err_msg=strategy)
@@ -252,9 +248,7 @@ def test_an_episode_is_traced_once():
 
 def test_rewards_add_up_to_the_gain():
     played = stage("one label").play("margin")
-    np.testing.assert_allclose(
-        jnp.sum(played.steps.reward), played.accuracy[-1] - played.accuracy[0], atol=1e-5
-    )
+    np.testing.assert_allclose(jnp.sum(played.steps.reward), played.accuracy[-1] - played.accuracy[0], atol=1e-5)
     np.testing.assert_allclose(played.steps.reward, np.diff(played.accuracy), atol=1e-6)
 
 

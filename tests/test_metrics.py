@@ -28,7 +28,9 @@ def scikit(name: str, logits: np.ndarray, labels: np.ndarray) -> float:
         return float(np.mean([sk.roc_auc_score(labels == c, p[:, c]) for c in present]))
     if name == "macro_f1":
         return float(sk.f1_score(labels, predicted, average="macro"))
-    return float({"accuracy": sk.accuracy_score, "balanced_accuracy": sk.balanced_accuracy_score}[name](labels, predicted))
+    return float(
+        {"accuracy": sk.accuracy_score, "balanced_accuracy": sk.balanced_accuracy_score}[name](labels, predicted)
+    )
 
 
 def padded(logits: np.ndarray, labels: np.ndarray, rows: int = 17) -> tuple[jnp.ndarray, jnp.ndarray]:

@@ -97,9 +97,7 @@ def test_reprioritising_a_uniform_buffer_does_nothing():
 
 @pytest.mark.parametrize("exponent", [1.0, 3.0])
 def test_prioritised_sampling_follows_the_errors(exponent):
-    config = AgentConfig(
-        replay="prioritised", replay_capacity=16, batch_size=BATCH, priority_exponent=exponent
-    )
+    config = AgentConfig(replay="prioritised", replay_capacity=16, batch_size=BATCH, priority_exponent=exponent)
     buffer = make_replay(config)
     state = buffer.init(jax.tree.map(lambda x: x[0], transitions([0])))
     state = buffer.add(state, transitions(range(12)))

@@ -87,9 +87,9 @@ def test_distance_strategies():
 
 def test_random_is_uniform_over_the_candidates():
     o = observation()
-    first = jax.jit(
-        jax.vmap(lambda key: jnp.argmax(HAND_WRITTEN["random"].score(None, o, key)))
-    )(jax.random.split(jax.random.key(0), 5000))
+    first = jax.jit(jax.vmap(lambda key: jnp.argmax(HAND_WRITTEN["random"].score(None, o, key))))(
+        jax.random.split(jax.random.key(0), 5000)
+    )
     counts = np.bincount(first, minlength=POINTS)
     assert np.all(np.abs(counts - 100) < 5 * np.sqrt(100))
 
@@ -114,9 +114,13 @@ def test_the_balanced_oracle_draws_at_random_from_the_rarest_class():
     labelled = np.array([0, 1, 2, 4, 5, 8])  # 3 of class 0, 2 of class 1, 1 of class 2, none of class 3
     mask[labelled] = False
     o = observation(mask=mask)
-    best = jax.jit(jax.vmap(lambda key: jnp.argmax(
-        jnp.where(o.mask, strategies.balanced_oracle(jnp.asarray(classes), o, key), -jnp.inf)
-    )))(jax.random.split(jax.random.key(0), 500))
+    best = jax.jit(
+        jax.vmap(
+            lambda key: jnp.argmax(
+                jnp.where(o.mask, strategies.balanced_oracle(jnp.asarray(classes), o, key), -jnp.inf)
+            )
+        )
+    )(jax.random.split(jax.random.key(0), 500))
     assert set(classes[np.asarray(best)]) == {3}
     assert set(np.asarray(best).tolist()) == set(np.flatnonzero((classes == 3) & mask).tolist())
 

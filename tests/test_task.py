@@ -106,9 +106,7 @@ def test_a_bank_gives_back_its_tasks(wine, breast_cancer):
     parts = []
     for dataset, seed in ((wine, 0), (breast_cancer, 1), (wine, 2)):
         rows = cut(dataset, 50, 10, 40, seed)
-        parts.append(
-            make_task(dataset.inputs, dataset.labels, rows, metric="cosine", shape=(55, 10, 44), classes=3)
-        )
+        parts.append(make_task(dataset.inputs, dataset.labels, rows, metric="cosine", shape=(55, 10, 44), classes=3))
     bank = tasks.stack(parts)
     np.testing.assert_array_equal(bank.index, [0, 1, 2])
     pick = jax.jit(lambda bank, i: (tasks.select(bank, i), tasks.columns(tasks.select(bank, i), jnp.array([4, 7]))))

@@ -133,7 +133,9 @@ def test_an_iteration_plays_and_then_updates(plain, warm):
     counts = [x for x in jax.tree.leaves(after.agent.optimiser) if x.dtype == jnp.int32]
     assert [int(x) for x in counts] == [3]
     assert float(report["loss"]) > 0 and np.isfinite(report["return"])
-    changed = jax.tree.map(lambda a, b: bool(np.any(np.asarray(a) != np.asarray(b))), after.agent.params, warm.agent.params)
+    changed = jax.tree.map(
+        lambda a, b: bool(np.any(np.asarray(a) != np.asarray(b))), after.agent.params, warm.agent.params
+    )
     assert all(jax.tree.leaves(changed))
     chex.assert_trees_all_equal(after.scaling, warm.scaling)
     chex.assert_tree_all_finite(after.agent)
@@ -143,13 +145,14 @@ def test_the_best_parameters_are_kept(plain, warm):
     validate = jax.jit(plain.trainer.validate)
     first, value = validate(warm, plain.sources)
     assert 0.3 < float(value) < 1 and float(first.best_value) == float(value)
-    chex.assert_trees_all_equal(first.best_params, warm.agent.params)
-    other = jax.tree.map(lambda x: x + 0.3, warm.agent.params)
-    moved = first._replace(agent=first.agent._replace(params=other))
+    # What is validated and kept is the slowly moving copy of the network.
+    chex.assert_trees_all_equal(first.best_params, warm.agent.target_params)
+    other = jax.tree.map(lambda x: x + 0.3, warm.agent.target_params)
+    moved = first._replace(agent=first.agent._replace(target_params=other))
     better, _ = validate(moved._replace(best_value=jnp.float32(0)), plain.sources)
     chex.assert_trees_all_equal(better.best_params, other)
     worse, _ = validate(moved._replace(best_value=jnp.float32(2)), plain.sources)
-    chex.assert_trees_all_equal(worse.best_params, warm.agent.params)
+    chex.assert_trees_all_equal(worse.best_params, warm.agent.target_params)
     assert float(worse.best_value) == 2
 
 
@@ -242,6 +245,6 @@ def test_stabilised():
 
 def test_early_stopping_ends_the_run(plain):
     config = replace(CONFIG, train=replace(CONFIG.train, patience=1, tolerance=1e9))
-    out = train(plain.trainer, config, seeds(plain.sources, 1), jax.random.key(0))
+    out = train(plain.trainer, config, seeds(plain.sources, 2), jax.random.key(0))
     assert np.isfinite(out.history.returns[:, 0]).tolist() == [True, True, False, False]
     assert np.isfinite(out.history.validation[:, 0]).tolist() == [True, False, True, False, False]

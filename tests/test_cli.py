@@ -1,0 +1,427 @@
+"""The command line as a user meets it: what a run leaves behind, how it is interrupted, and what a mistake costs."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxal import cli, run_folders
+from jaxal.config import STRATEGIES
+
+JAXAL = Path(sys.executable).with_name("jaxal")
+SMALL = shlex.split(
+    "--strategies ddqn random margin --seeds 2 --starts 2 --budget 8 --agent.hidden 8 --agent.batch-size 8 "
+    "--agent.replay-capacity 200 --train.iterations 3 --train.updates 2 --train.episodes 2 --train.candidates 8 "
+    "--train.target-candidates 8 --train.warm-start-episodes 2 --train.validation-episodes 2 "
+    "--train.validation-every 1 --train.tasks 1 --train.patience 0"
+)
+WRITTEN = {"config.json", "results.json", "curves.npz", "policy", "figure.png", "report.html", "report.md"}
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
+SAVE_OFTEN = "from jaxal import cli, commands; commands.SAVE_EVERY = -1.0; cli.main()"
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """Subprocesses share what they compile."""
+    cache = tmp_path_factory.mktemp("compiled")
+    kept = {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "80", **kept}
+
+
+@pytest.fixture(scope="session")
+def jaxal(environment):
+    def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run([JAXAL, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, jaxal):
+    """A folder with the finished run runs/wine, and what it said."""
+    folder = tmp_path_factory.mktemp("user")
+    done = jaxal(folder, "run", "--dataset", "wine", *SMALL)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def results_of(folder: Path) -> dict:
+    return json.loads((folder / "results.json").read_text())
+
+
+def check_results(folder: Path, strategies: list[str], labels: list[int], episodes: int = 4) -> dict:
+    """That a run's files are whole, and their numbers finite; returns results.json."""
+    assert {path.name for path in folder.iterdir()} >= WRITTEN - {"policy"}
+    found = results_of(folder)
+    assert list(found["strategies"]) == strategies
+    with np.load(folder / "curves.npz") as arrays:
+        for name in strategies:
+            entry = found["strategies"][name]
+            assert entry["labels"] == labels
+            for metric in METRICS:
+                values = np.asarray(entry[metric], float)
+                assert values.shape == (episodes, len(labels))
+                assert np.all((values >= 0) & (values <= 1))
+                np.testing.assert_allclose(arrays[f"{name}/{metric}"].reshape(values.shape), values, atol=1e-6)
+            low, high = entry["aulc_ci68"]
+            assert low <= entry["aulc_mean"] <= high
+            assert np.isfinite(entry["seconds"])
+    assert len(found["episodes"]["seed"]) == len(found["episodes"]["start"]) == episodes
+    others = [name for name in strategies if name != "ddqn"]
+    assert [(c["a"], c["b"]) for c in found["comparisons"]] == [("ddqn", name) for name in others]
+    for c in found["comparisons"]:
+        assert np.isfinite([c["aulc_difference"], *c["ci95"], c["p"], c["p_holm"]]).all()
+    for name in ("report.html", "report.md"):
+        assert found["dataset"]["name"] in (folder / name).read_text()
+    assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+    return found
+
+
+def test_run_writes_what_the_design_promises(finished):
+    folder, _ = finished
+    run = folder / "runs" / "wine"
+    assert {path.name for path in run.iterdir()} >= WRITTEN
+    assert not (run / "checkpoint").exists()
+    found = check_results(run, ["ddqn", "random", "margin"], list(range(3, 9)))
+    assert found["command"] == " ".join(["jaxal run --dataset wine", *SMALL])
+    assert {"jaxal", "jax", "device", "git"} <= found["environment"].keys()
+    data = found["dataset"]
+    assert data["name"] == "wine"
+    assert len(data["classes"]) == 3
+    assert sum(data[part] for part in ("source_pool", "pool", "state", "reward", "validation", "test")) <= 178
+    training = found["training"]
+    assert training["iterations"] == 3
+    assert training["updates"] == 3 * 2
+    assert training["env_steps"] == training["episodes"] * 5
+    assert np.asarray(training["returns"], float).shape == (3, 2)
+    config = json.loads((run / "config.json").read_text())
+    assert config["config"] == found["config"]
+    assert config["config"]["environment"]["budget"] == 8
+
+
+def test_run_says_what_it_found_and_fits_a_terminal(finished):
+    _, done = finished
+    *table_and_verdict, path = done.stdout.splitlines()
+    assert path == "runs/wine/report.html"
+    assert max(map(len, table_and_verdict)) <= 80
+    text = " ".join(table_and_verdict)
+    for words in ("AULC", "68% interval", "labels to", "learned (DDQN)", "random", "margin", "mean AULC"):
+        assert words in text
+    told = done.stderr.splitlines()
+    assert all(line.startswith(("training", "comparing")) for line in told), told
+    assert [line.split(",")[0] for line in told if line.startswith("training ")][-1] == "training 3/3"
+
+
+def test_evaluates_the_policy_on_other_data_and_reports(finished, jaxal):
+    folder, _ = finished
+    done = jaxal(folder, "evaluate", "--policy", "runs/wine", "--dataset", "breast-cancer", "--budget", "6")
+    assert done.returncode == 0, done.stderr
+    other = folder / "runs" / "wine-on-breast-cancer"
+    found = check_results(other, ["ddqn", "random", "margin"], list(range(2, 7)))
+    assert found["dataset"]["train_on"] == ["wine"]
+    assert not (other / "policy").exists()
+
+    (other / "report.html").unlink()
+    done = jaxal(folder, "report", str(other))
+    assert done.returncode == 0, done.stderr
+    assert (other / "report.html").is_file()
+    done = jaxal(folder, "report", "runs/wine", str(other), "--out", "page")
+    assert done.returncode == 0, done.stderr
+    page = (folder / "page" / "runs.html").read_text()
+    assert "wine-on-breast-cancer" in page
+
+
+def test_batches_and_several_sources(tmp_path, jaxal):
+    sources = ["--train-on", "wine", "breast-cancer"]
+    done = jaxal(tmp_path, "run", "--dataset", "wine", *SMALL, "--batch", "3", "--budget", "12", *sources)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "runs" / "wine"
+    found = check_results(run, ["ddqn", "random", "margin"], [3, 6, 9, 12])
+    assert found["dataset"]["train_on"] == ["wine", "breast-cancer"]
+    with np.load(run / "curves.npz") as arrays:
+        assert arrays["ddqn/picks"].shape == (2, 2, 3, 3)
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(finished, tmp_path, environment, jaxal):
+    command = ["run", "--dataset", "wine", *SMALL]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAVE_OFTEN, *command],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("training 1/3"):
+            process.send_signal(signal.SIGINT)
+            break
+    rest = [line for line in process.stderr.read().splitlines() if not line.startswith("training")]
+    assert process.wait() == 130
+    assert rest == ["jaxal: interrupted; the same command with --resume goes on from the last checkpoint"]
+    run = tmp_path / "runs" / "wine"
+    assert (run / "checkpoint").is_dir()
+    assert not (run / "policy").exists()
+
+    refused = jaxal(tmp_path, *command, "--train.updates", "3", "--resume")
+    assert refused.returncode == 2
+    assert one_line(refused.stderr).startswith("runs/wine was begun with train.updates = 2, not 3")
+
+    resumed = jaxal(tmp_path, *command, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "training 1/3" not in resumed.stderr
+    assert not (run / "checkpoint").exists()
+    whole, pieced = finished[0] / "runs" / "wine", run
+    with np.load(whole / "curves.npz") as a, np.load(pieced / "curves.npz") as b:
+        assert set(a) == set(b)
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+    a, b = results_of(whole), results_of(pieced)
+    for part in ("returns", "validation_accuracy", "iterations", "episodes", "updates"):
+        assert a["training"][part] == b["training"][part]
+    assert a["command"] == b["command"]
+
+    again = jaxal(tmp_path, *command, "--resume")
+    assert again.returncode == 2
+    assert one_line(again.stderr).startswith("nothing to resume: runs/wine is finished")
+
+
+@pytest.mark.parametrize("arguments", ["--help", "run --help", "evaluate --help", "report --help", "--version"])
+def test_help_imports_no_jax(arguments):
+    code = (
+        "import sys; from jaxal import cli\n"
+        "try: cli.main()\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "slow = {'jax', 'flax', 'orbax', 'sklearn', 'matplotlib', 'scipy'} & set(sys.modules)\n"
+        "assert not slow, slow"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments.split()], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(("usage: jaxal", "jaxal 0."))
+
+
+def test_no_arguments_print_the_overview():
+    done = subprocess.run([JAXAL], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == ""
+    assert all(f"\n  {command}" in done.stdout for command in ("run", "evaluate", "report"))
+
+
+def one_line(told: str) -> str:
+    """The one line that a mistake costs, without what it begins with."""
+    lines = told.splitlines()
+    assert len(lines) == 1, told
+    assert lines[0].startswith("jaxal: error: ")
+    return lines[0].removeprefix("jaxal: error: ")
+
+
+FEATURES = np.random.default_rng(0).normal(size=(80, 3))
+TWO = np.arange(80) % 2
+
+
+def with_cell(value: float) -> np.ndarray:
+    changed = FEATURES.copy()
+    changed[5, 1] = value
+    return changed
+
+
+def write_inputs(folder: Path) -> None:
+    """The files that the matrix names."""
+    arrays = {
+        "good": {"X": FEATURES, "y": TWO},
+        "few": {"X": FEATURES[:20], "y": TWO[:20]},
+        "tiny": {"X": FEATURES[:6], "y": TWO[:6]},
+        "rare": {"X": FEATURES, "y": np.r_[np.zeros(78), 1, 1]},
+        "no_X": {"y": TWO},
+        "no_y": {"X": FEATURES},
+        "short_y": {"X": FEATURES, "y": TWO[:-1]},
+        "fractional": {"X": FEATURES, "y": TWO + 0.5},
+        "missing_y": {"X": FEATURES, "y": np.where(np.arange(80) == 3, np.nan, TWO)},
+        "one_class": {"X": FEATURES, "y": np.zeros(80, int)},
+        "infinite": {"X": with_cell(np.inf), "y": TWO},
+        "all_nan": {"X": np.full((80, 3), np.nan), "y": TWO},
+        "text": {"X": np.full((80, 3), "a"), "y": TWO},
+        "nan": {"X": with_cell(np.nan), "y": TWO},
+    }
+    for name, content in arrays.items():
+        np.savez(folder / f"{name}.npz", **content)
+    whole = (folder / "good.npz").read_bytes()
+    (folder / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    (folder / "words.npz").write_text("X, y\n1, 2\n")
+    (folder / "table.csv").write_text("X, y\n1, 2\n")
+    (folder / "empty").mkdir()
+    (folder / "a_file").write_text("mine")
+    (folder / "taken").mkdir()
+    (folder / "taken" / "notes.txt").write_text("mine")
+    (folder / "broken").mkdir()
+    (folder / "broken" / "config.json").write_text('{"config": ')
+    (folder / "broken" / "results.json").write_text('{"config": ')
+    (folder / "other").mkdir()
+    (folder / "other" / "config.json").write_text('{"command": "x", "dataset": "wine", "train_on": [], "config": 3}')
+
+
+BAD = [
+    # the command and its flags
+    ("frobnicate", "frobnicate is no command; there are run, evaluate, report"),
+    ("run --bugdet 3", "no such option: --bugdet; perhaps you meant --budget"),
+    ("run digits", "digits: not expected here"),
+    ("run --budget many", "--budget is 'many'; it must be a whole number"),
+    ("run --budget 3.5", "--budget is '3.5'; it must be a whole number"),
+    ("run --classifier.l2 strong", "--classifier.l2 is 'strong'; it must be a number"),
+    ("run --agent.hidden wide", "--agent.hidden is 'wide'"),
+    ("run --dataset", "--dataset needs a value"),
+    ("run --preset nature", "--preset is 'nature'; it must be one of default, paper"),
+    ("run --reward money", "--reward is 'money'; it must be one of accuracy, probability, log_loss"),
+    ("run --strategies margin luck", f"--strategies is 'luck'; it must be among {', '.join(STRATEGIES)}"),
+    ("run --strategies", "--strategies is ()"),
+    # values
+    ("run --budget 0", "--budget is 0; it must be greater than 0"),
+    ("run --batch -1", "--batch is -1; it must be greater than 0"),
+    ("run --seeds 0", "--seeds is 0;"),
+    ("run --starts 0", "--starts is 0;"),
+    ("run --first-seed -1", "--first-seed is -1;"),
+    ("run --first-seed 9999999999", "--first-seed is 9999999999;"),
+    ("run --target-accuracy 2", "--target-accuracy is 2.0; it must be between 0 and 1"),
+    ("run --initial 9 --budget 9", "--budget is 9; it must be more than initial (9)"),
+    ("run --split.state 0", "--split.state is 0; it must be at least 1"),
+    ("run --split.pool -5", "--split.pool is -5;"),
+    ("run --classifier.l2 0", "--classifier.l2 is 0.0;"),
+    ("run --classifier.l2 inf", "--classifier.l2 is inf; it must be a finite number"),
+    ("run --agent.residual-weight nan", "--agent.residual-weight is nan; it must be a finite number"),
+    ("run --classifier.learning-rate 0", "--classifier.learning-rate is 0.0;"),
+    ("run --agent.gamma 1.5", "--agent.gamma is 1.5;"),
+    ("run --agent.hidden 0", "--agent.hidden is (0,);"),
+    ("run --agent.learning-rate -1", "--agent.learning-rate is -1.0;"),
+    ("run --agent.replay-capacity 8", "--agent.replay-capacity is 8;"),
+    ("run --train.iterations 0", "--train.iterations is 0;"),
+    ("run --train.epsilon-end -0.1", "--train.epsilon-end is -0.1;"),
+    ("run --train.candidates 8 --train.target-candidates 9", "--train.target-candidates is 9; it must be at most"),
+    ("run --batch 5 --train.target-candidates 4", "--train.target-candidates is 4; it must be at least batch (5)"),
+    ("run --agent.residual luck", "--agent.residual is 'luck';"),
+    ("run --action-features luck --agent.residual=", "--action-features is luck; it must be among score"),
+    ("run --state-features luck", "--state-features is luck; it must be among top_probability"),
+    # data
+    ("run --dataset digitz", "digitz: no such data set, file or folder. Did you mean digits?"),
+    ("run --train-on digitz", "digitz: no such data set"),
+    ("run --dataset none.npz", "none.npz: no such file or folder"),
+    ("run --dataset cut.npz", "cut.npz: cut short"),
+    ("run --dataset words.npz", "words.npz: no .npz file"),
+    ("run --dataset table.csv", "table.csv: a .npz file or a folder of images is expected"),
+    ("run --dataset empty", "empty: "),
+    ("run --dataset no_X.npz", "no_X.npz: no array X"),
+    ("run --dataset no_y.npz", "no_y.npz: no array y"),
+    ("run --dataset short_y.npz", "short_y.npz: y has shape (79,)"),
+    ("run --dataset fractional.npz", "fractional.npz: y holds 0.5"),
+    ("run --dataset missing_y.npz", "missing_y.npz: y is missing in 1 rows"),
+    ("run --dataset one_class.npz", "one_class.npz: one class only (0)"),
+    ("run --dataset infinite.npz", "infinite.npz: column 1 of X has 1 infinite"),
+    ("run --dataset all_nan.npz", "all_nan.npz: no column of X varies"),
+    ("run --dataset text.npz", "text.npz: X has type <U1"),
+    ("run --dataset few.npz", "few: 30 rows asked for state, but only"),
+    ("run --dataset tiny.npz --split.state 1", "tiny: 6 rows leave none for reward"),
+    ("run --dataset rare.npz", "rare: 1 of the 2 classes have no row in the "),
+    ("run --dataset wine --split.test 170", "wine: 26 rows asked for reward, but only 8"),
+    # what does not fit together
+    ("run --dataset wine --budget 3", "--budget is 3; with 3 initial labels"),
+    ("run --dataset wine --budget 8 --batch 6", "--budget is 8; with 3 initial labels"),
+    ("run --dataset wine --budget 100", "--budget is 100; it must be at most 30, the pool rows of wine"),
+    ("run --dataset nan.npz --budget 70", "--budget is 70; it must be at most"),
+    ("run --dataset wine --budget 8 --train.tasks 2 --train.task-pool 5", "--budget is 8; it must be at most 5"),
+    # folders
+    ("run --dataset wine --budget 8 --out a_file", "a_file is there and no folder"),
+    ("run --dataset wine --budget 8 --out a_file/run", "a_file/run: a_file is no folder"),
+    ("run --dataset wine --budget 8 --out taken", "taken is there and holds something else"),
+    ("run --dataset wine --budget 8 --out finished", "finished holds a run already"),
+    ("run --dataset wine --budget 8 --resume", "nothing to resume: runs/wine is not there"),
+    ("run --dataset wine --budget 8 --resume --out empty", "empty: nothing to resume"),
+    ("run --dataset wine --budget 8 --resume --out broken", "broken/config.json: not what `jaxal run` writes"),
+    # evaluate
+    ("evaluate", "--policy is missing"),
+    ("evaluate --policy none", "none/config.json: no such file"),
+    ("evaluate --policy a_file", "a_file/config.json: no such file"),
+    ("evaluate --policy broken", "broken/config.json: not what `jaxal run` writes"),
+    ("evaluate --policy other", "other/config.json: not what `jaxal run` writes"),
+    ("evaluate --policy finished --dataset wine --seeds 3", "--seeds is 3; it must be at most 2"),
+    ("evaluate --policy finished --dataset wine --seeds 0", "--seeds is 0;"),
+    ("evaluate --policy finished --dataset wine --strategies margin", "--strategies must hold ddqn"),
+    ("evaluate --policy finished --dataset wine --strategies ddqn linear_cem", "--strategies holds linear_cem"),
+    ("evaluate --policy finished --dataset digits", "--budget is 8; with 10 initial labels"),
+    ("evaluate --policy finished --dataset none.npz", "none.npz: no such file"),
+    ("evaluate --policy finished --dataset wine --out taken", "taken is there and holds something else"),
+    ("evaluate --policy no_policy --dataset wine", "no_policy holds no policy"),
+    ("evaluate --policy damaged --dataset wine", "damaged/policy: "),
+    ("evaluate --policy rewritten --dataset wine", "rewritten/policy: "),
+    # report
+    ("report", "no run folder is given"),
+    ("report empty", "empty/results.json: no such file"),
+    ("report a_file", "a_file/results.json: "),
+    ("report broken", "broken/results.json: not a whole JSON file"),
+    ("report finished broken --out page", "broken/results.json: not a whole JSON file"),
+    ("report finished finished", "--out is missing"),
+    ("report finished finished --out finished", "--out is finished, which holds a run"),
+]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory, finished):
+    """A folder of wrong inputs, and runs that something was done to."""
+    folder = tmp_path_factory.mktemp("inputs")
+    write_inputs(folder)
+    for name in ("finished", "no_policy", "damaged", "rewritten"):
+        shutil.copytree(finished[0] / "runs" / "wine", folder / name)
+    shutil.rmtree(folder / "no_policy" / "policy")
+    for path in (folder / "damaged" / "policy").rglob("d/*"):
+        path.write_bytes(path.read_bytes()[:-40])
+    config = folder / "rewritten" / "config.json"
+    asked = json.loads(config.read_text())
+    asked["config"]["agent"]["hidden"] = [9]
+    config.write_text(json.dumps(asked))
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[arguments for arguments, _ in BAD])
+def test_a_mistake_costs_one_line_and_nothing_else(arguments, message, inputs, monkeypatch, capfd):
+    monkeypatch.chdir(inputs)
+    monkeypatch.setattr(sys, "argv", ["jaxal", *arguments.split()])
+    before = contents(inputs)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    told = capfd.readouterr()
+    assert stop.value.code == 2
+    assert told.out == ""
+    assert one_line(told.err).startswith(message)
+    assert contents(inputs) == before
+
+
+def test_mistakes_through_the_entry_point(inputs, jaxal):
+    before = contents(inputs)
+    for arguments in ("run --bugdet 3", "run --dataset few.npz", "evaluate --policy damaged --dataset wine"):
+        done = jaxal(inputs, *arguments.split())
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert one_line(done.stderr).startswith(dict(BAD)[arguments])
+    assert contents(inputs) == before
+
+
+def test_a_new_run_never_takes_the_folder_of_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = {"command": "jaxal run", "dataset": "a b", "train_on": [], "config": {"train": {"updates": 1}}}
+    first = run_folders.new(None, "a b")
+    assert first == Path("runs/a-b")
+    run_folders.begin(first, asked)
+    assert run_folders.new(None, "a b") == Path("runs/a-b-2")
+    assert run_folders.new(None, "../..") == Path("runs/run")
+    Path("runs/a-b-2").mkdir()
+    assert run_folders.new(None, "a b") == Path("runs/a-b-2")
