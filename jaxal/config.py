@@ -200,9 +200,6 @@ class TrainConfig:
     """training tasks per data set; with more than one, each is another random cut of the source rows"""
     task_pool: int = 0
     """pool rows of a training task; 0: all that there are"""
-    task_latents: float = 1.0
-    """share of the latents' columns, drawn at random, that a training task sees: others each time, so that no point
-    looks the same twice and there is nothing to learn by heart"""
     class_subsets: bool = False
     """let half of the multi-class training tasks keep a random subset of the classes"""
     patience: int = 10
@@ -217,7 +214,7 @@ class TrainConfig:
     def __post_init__(self):
         _positive(self, "warm_start_episodes", "episodes", "iterations", "updates", "candidates", "tasks")
         _positive(self, "validation_episodes", "validation_every", "target_candidates")
-        _fraction(self, "epsilon_start", "epsilon_end", "task_latents")
+        _fraction(self, "epsilon_start", "epsilon_end")
         _require(self.patience >= 0, "patience", self.patience, "0 (never) or more")
         _require(self.task_pool >= 0, "task_pool", self.task_pool, "0 (all) or more")
         _require(
@@ -290,7 +287,6 @@ def default() -> Config:
     """The steadiest recipe that the experiments in BUILD_NOTES.md support."""
     return Config(
         environment=EnvironmentConfig(
-            reward="probability",
             state_features=("top_probability", "progress"),
             action_features=DEFAULT_FEATURES,
         ),

@@ -78,8 +78,6 @@ def training_recipes(
         held = len(kept) * len(parts.reward) // len(rows)
         state, reward, pool = np.split(kept, [len(parts.state), len(parts.state) + held])
         pool = pool[: settings.task_pool or len(pool)]
-        width = source.latents.shape[1]
-        seen = rng.permutation(width)[: max(1, round(settings.task_latents * width))]
         validation = parts.validation[task_labels[parts.validation] >= 0]
         out.append(
             tuple(Recipe(source.latents, task_labels, Rows(pool, state, holdout)) for holdout in (reward, validation))
