@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import io
+import logging
 import os
 import re
 import shlex
@@ -22,6 +23,7 @@ from jaxal.config import (
     Config,
     EnvironmentConfig,
     EvaluationConfig,
+    InputConfig,
     SplitConfig,
     TrainConfig,
 )
@@ -51,6 +53,7 @@ class Run:
     """folder to write"""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """go on with the interrupted run in the folder"""
+    inputs: Annotated[InputConfig, Flat] = field(default_factory=InputConfig)
     environment: Annotated[EnvironmentConfig, Flat] = field(default_factory=EnvironmentConfig)
     evaluation: Annotated[EvaluationConfig, Flat] = field(default_factory=EvaluationConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
@@ -105,6 +108,7 @@ def main() -> None:
     try:
         request = parse(arguments)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's alarms about slow compilation
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # Orbax's tasks, when a checkpoint is damaged
         from jaxal import commands
 
         commands.execute(request, shlex.join(["jaxal", *arguments]))
@@ -228,7 +232,9 @@ def _with_flag(message: str, part: str = "") -> str:
     found = re.match(r"(\w+)(?= is )", message)
     if found is None:
         return message
-    flat = {field.name for kind in (EnvironmentConfig, EvaluationConfig) for field in dataclasses.fields(kind)}
+    flat = {
+        field.name for kind in (InputConfig, EnvironmentConfig, EvaluationConfig) for field in dataclasses.fields(kind)
+    }
     homes = [
         home.name
         for home in dataclasses.fields(Config)

@@ -52,6 +52,34 @@ def _fraction(config: object, *names: str) -> None:
 
 
 @dataclass(frozen=True)
+class InputConfig:
+    """How a data set is read, and how its images become latents."""
+
+    encoder: str = ""
+    """encoder of images (see `encoders.ENCODERS`); empty for features, which are latents as they are"""
+    weights: str = ""
+    """weights of the encoder: a .pth or .safetensors file, hf:OWNER/NAME[/FILE][@REVISION]; empty: the published"""
+    image_size: int = 0
+    """side that images are resized to, in pixels; 0: the encoder's own"""
+    noise: float = 0.0
+    """fraction of the pool images that get the paper's noise: zoom, rotation, multiplicative Gaussian"""
+    label_regex: str = ""
+    """where the class stands in the file names of a folder without class folders; one group"""
+    group_regex: str = ""
+    """where the group (patient) of an image stands in its file name; one group"""
+    strict: bool = False
+    """an image that cannot be read is an error, not a notice"""
+    cache_dir: str = "~/.cache/jaxal"
+    """folder that latents are kept in"""
+    data_dir: str = "~/tensorflow_datasets"
+    """folder of prepared TFDS data sets"""
+
+    def __post_init__(self):
+        _fraction(self, "noise")
+        _require(self.image_size >= 0, "image_size", self.image_size, "0 (the encoder's own) or more")
+
+
+@dataclass(frozen=True)
 class SplitConfig:
     """Rows in each part of a split; 0 lets the size of the data set decide (see `splits.sizes`)."""
 
@@ -253,6 +281,7 @@ class EvaluationConfig:
 class Config:
     """One experiment's settings."""
 
+    inputs: InputConfig = field(default_factory=InputConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)

@@ -54,10 +54,9 @@ class Dataset:
     def take(self, rows: np.ndarray) -> "Dataset":
         """The same data set restricted to `rows` [m] int, in that order."""
         part = lambda x: None if x is None else x[rows]
-        inputs = self.inputs[rows] if isinstance(self.inputs, np.ndarray) else [self.inputs[i] for i in rows]
         return replace(
             self,
-            inputs=inputs,
+            inputs=self.inputs[rows],
             labels=self.labels[rows],
             groups=part(self.groups),
             official=part(self.official),

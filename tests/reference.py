@@ -7,6 +7,7 @@ distance between two pool points.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -14,7 +15,7 @@ from scipy.special import logsumexp
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 
-SCIPY_NAMES = {"euclidean": "euclidean", "squared_euclidean": "sqeuclidean", "cosine": "cosine"}
+SCIPY_NAMES: dict[str, Any] = {"euclidean": "euclidean", "squared_euclidean": "sqeuclidean", "cosine": "cosine"}
 TIE = 1e-5  # scores closer than this are a tie that rounding decides
 
 
@@ -49,8 +50,8 @@ def make_problem(latents: np.ndarray, labels: np.ndarray, rows, metric: str) -> 
     parts = [np.asarray(latents, np.float64)[r] for r in rows]
     mean, deviation = parts[0].mean(0), parts[0].std(0)
     moving = deviation > 1e-9
-    parts = [(x - mean)[:, moving] / deviation[moving] / np.sqrt(moving.sum()) for x in parts]
-    return Problem(*parts, labels[rows[0]], labels[rows[2]], int(labels.max()) + 1, metric)
+    pool, state, holdout = ((x - mean)[:, moving] / deviation[moving] / np.sqrt(moving.sum()) for x in parts)
+    return Problem(pool, state, holdout, labels[rows[0]], labels[rows[2]], int(labels.max()) + 1, metric)
 
 
 def with_one(z: np.ndarray) -> np.ndarray:
@@ -162,7 +163,8 @@ def typiclust(batch: int) -> Score:
     seen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def clustering(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        cluster = KMeans(count, n_init=1, random_state=0).fit_predict(points)
+        model: Any = KMeans
+        cluster = model(count, n_init=1, random_state=0).fit_predict(points)
         typical = np.zeros(len(points))
         for c in range(count):
             typical[cluster == c] = density_of(points[cluster == c])

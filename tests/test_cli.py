@@ -20,7 +20,8 @@ SMALL = shlex.split(
     "--strategies ddqn random margin --seeds 2 --starts 2 --budget 8 --agent.hidden 8 --agent.batch-size 8 "
     "--agent.replay-capacity 200 --train.iterations 3 --train.updates 2 --train.episodes 2 --train.candidates 8 "
     "--train.target-candidates 8 --train.warm-start-episodes 2 --train.validation-episodes 2 "
-    "--train.validation-every 1 --train.tasks 1 --train.patience 0"
+    "--train.validation-every 1 --train.tasks 1 --train.patience 0 "
+    "--action-features score margin --agent.residual margin"
 )
 WRITTEN = {"config.json", "results.json", "curves.npz", "policy", "figure.png", "report.html", "report.md"}
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
@@ -32,7 +33,8 @@ def environment(tmp_path_factory):
     """Subprocesses share what they compile."""
     cache = tmp_path_factory.mktemp("compiled")
     kept = {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    return {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "80", **kept}
+    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}  # to compile, not to run
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "80", **kept, **quick}
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +79,9 @@ def check_results(folder: Path, strategies: list[str], labels: list[int], episod
     others = [name for name in strategies if name != "ddqn"]
     assert [(c["a"], c["b"]) for c in found["comparisons"]] == [("ddqn", name) for name in others]
     for c in found["comparisons"]:
-        assert np.isfinite([c["aulc_difference"], *c["ci95"], c["p"], c["p_holm"]]).all()
+        assert np.isfinite([c["aulc_difference"], *c["ci95"]]).all()
+        if c["p"] is not None:  # null where two seeds differ by exactly the same
+            assert 0 <= c["p"] <= c["p_holm"] <= 1
     for name in ("report.html", "report.md"):
         assert found["dataset"]["name"] in (folder / name).read_text()
     assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
@@ -140,13 +144,13 @@ def test_evaluates_the_policy_on_other_data_and_reports(finished, jaxal):
 
 def test_batches_and_several_sources(tmp_path, jaxal):
     sources = ["--train-on", "wine", "breast-cancer"]
-    done = jaxal(tmp_path, "run", "--dataset", "wine", *SMALL, "--batch", "3", "--budget", "12", *sources)
+    done = jaxal(tmp_path, "run", "--dataset", "wine", *SMALL, "--batch", "3", "--budget", "18", *sources)
     assert done.returncode == 0, done.stderr
     run = tmp_path / "runs" / "wine"
-    found = check_results(run, ["ddqn", "random", "margin"], [3, 6, 9, 12])
+    found = check_results(run, ["ddqn", "random", "margin"], [3, 6, 9, 12, 15, 18])
     assert found["dataset"]["train_on"] == ["wine", "breast-cancer"]
     with np.load(run / "curves.npz") as arrays:
-        assert arrays["ddqn/picks"].shape == (2, 2, 3, 3)
+        assert arrays["ddqn/picks"].shape == (2, 2, 5, 3)
 
 
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(finished, tmp_path, environment, jaxal):

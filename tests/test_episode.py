@@ -141,7 +141,7 @@ def test_exactly_n_new_points_a_step(name):
         assert played.picks.shape == (world.environment.steps, world.settings.batch)
         everything = [*world.initial_rows(), *np.ravel(played.picks).tolist()]
         assert len(set(everything)) == len(everything), strategy
-        assert 0 <= min(everything) and max(everything) < len(world.rows.pool)
+        assert min(everything) >= 0 and max(everything) < len(world.rows.pool)
         unlabelled = np.asarray(played.steps.state.unlabelled)
         expected = len(world.rows.pool) - len(world.initial_rows())
         expected = expected - world.settings.batch * np.arange(1, len(unlabelled) + 1)

@@ -87,7 +87,7 @@ def test_no_point_is_labelled_twice(stage):
     for name, curves in stage.curves.items():
         for picks in curves.picks.reshape(-1, STEPS * BATCH):
             assert len(set(picks.tolist())) == STEPS * BATCH, name
-            assert 0 <= picks.min() and picks.max() < 70
+            assert picks.min() >= 0 and picks.max() < 70
 
 
 def test_strategies_differ_from_each_other(stage):

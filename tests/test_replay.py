@@ -1,5 +1,7 @@
 """The replay buffer keeps whole transitions and samples them with the right probabilities."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +29,7 @@ def transitions(numbers) -> Transition:
     )
 
 
-def replay(kind: str, capacity: int = 16):
+def replay(kind: Any, capacity: int = 16):
     buffer = make_replay(AgentConfig(replay=kind, replay_capacity=capacity, batch_size=BATCH))
     return buffer, buffer.init(jax.tree.map(lambda x: x[0], transitions([0])))
 

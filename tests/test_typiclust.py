@@ -16,8 +16,8 @@ def plan(*arguments, **settings) -> Clustering:
 
 @pytest.fixture(scope="module")
 def blobs() -> tuple[np.ndarray, np.ndarray]:
-    points, labels = make_blobs(150, centers=[[0, 0], [30, 0], [0, 30], [30, 30]], random_state=0)
-    return points, labels
+    points, labels, *_ = make_blobs(150, centers=[[0, 0], [30, 0], [0, 30], [30, 30]], random_state=0)
+    return np.asarray(points), np.asarray(labels)
 
 
 def test_as_many_clusters_as_labels_after_the_step(blobs):
