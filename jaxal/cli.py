@@ -83,10 +83,24 @@ class Evaluate:
     """labels per step"""
     seeds: Annotated[int | None, _optional(SAVED, "INT")] = None
     """splits; at most the number of policies in the saved run"""
+    batch_selection: Annotated[Literal["sequential", "top_n"] | None, _optional(SAVED, "sequential|top_n")] = None
+    """how the policy picks several labels a step"""
     starts: Annotated[int | None, _optional(SAVED, "INT")] = None
     """initial labelled sets per seed"""
     strategies: Annotated[tuple[str, ...] | None, _optional(SAVED, "NAME ...")] = None
     """the strategies, by name"""
+    inputs: Annotated[InputConfig, Flat] = field(default_factory=InputConfig)
+
+
+@dataclass(frozen=True)
+class Embed:
+    """Turn a data set of images into latents, in a .npz file that the other commands read."""
+
+    dataset: str
+    """a folder of images, a .npz file of images, kather2016, kermany_pneumonia or tfds:NAME"""
+    out: Path
+    """the .npz file to write"""
+    inputs: Annotated[InputConfig, Flat] = field(default_factory=InputConfig)
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,7 @@ class Report:
     """folder for a page over several runs"""
 
 
-COMMANDS = {"run": Run, "evaluate": Evaluate, "report": Report}
+COMMANDS = {"run": Run, "evaluate": Evaluate, "embed": Embed, "report": Report}
 
 
 def main() -> None:
@@ -127,7 +141,7 @@ def _complain(message: str) -> int:
     return 2
 
 
-def parse(arguments: list[str]) -> Run | Evaluate | Report:
+def parse(arguments: list[str]) -> Run | Evaluate | Report | Embed:
     """The command that the arguments ask for.
 
     Raises:

@@ -17,9 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jaxal import checkpoint, report, results, run_folders, tables
-from jaxal.cli import Evaluate, Report, Run
+from jaxal.cli import Embed, Evaluate, Report, Run
 from jaxal.config import Config, from_dict
-from jaxal.data import DataError, Dataset, load
+from jaxal.data import DataError, Dataset
 from jaxal.experiment import (
     Embedded,
     Evaluation,
@@ -30,6 +30,7 @@ from jaxal.experiment import (
     split_all,
     train_policies,
 )
+from jaxal.latents import read, with_noise
 from jaxal.observation import ACTION_FEATURES, STATE_FEATURES
 from jaxal.splits import PARTS, Split
 from jaxal.train import Snapshot, Sources
@@ -41,7 +42,7 @@ SOURCE_PARTS = ("source_pool", "state", "reward", "validation")  # of a data set
 LAST_SEED = 2**31 - 1
 
 
-def execute(request: Run | Evaluate | Report, command: str) -> None:
+def execute(request: Run | Evaluate | Report | Embed, command: str) -> None:
     """Does what was asked for; `command` is how to ask for it again.
 
     Raises:
@@ -52,6 +53,8 @@ def execute(request: Run | Evaluate | Report, command: str) -> None:
         run(request, command)
     elif isinstance(request, Evaluate):
         evaluate(request, command)
+    elif isinstance(request, Embed):
+        embed(request)
     else:
         make_report(request)
 
@@ -60,9 +63,12 @@ def run(request: Run, command: str) -> None:
     """Trains, compares and writes a run folder."""
     config = request.config
     _check_settings(config)
-    target = read_data(request.dataset)
-    sources = [target if name == request.dataset else read_data(name) for name in request.train_on] or [target]
-    splits = split_all(config, target.dataset)
+    images = read(request.dataset, config.inputs)
+    target, splits = images.embedded, split_all(config, images.embedded.dataset)
+    if config.inputs.noise:
+        target, splits = with_noise(images, splits, config.inputs, config.evaluation.first_seed)
+    named = [target if name == request.dataset else read(name, config.inputs).embedded for name in request.train_on]
+    sources = named or [target]
     # a data set that is both trained on and tested keeps one split, so that no tested row is trained on
     cuts = [splits if s is target else split_all(config, s.dataset, train_only=True) for s in sources]
     source_splits = list(zip(*cuts, strict=True))
@@ -130,7 +136,7 @@ def evaluate(request: Evaluate, command: str) -> None:
         )
     if not (request.policy / "policy").is_dir():
         raise ValueError(f"{request.policy} holds no policy; give the folder of a finished `jaxal run`")
-    target = read_data(request.dataset)
+    target = read(request.dataset, config.inputs).embedded
     splits = split_all(config, target.dataset)
     _check_parts(target.dataset, splits[0], PARTS)
     _check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
@@ -173,23 +179,27 @@ def make_report(request: Report) -> None:
         print(path)
 
 
-def read_data(source: str) -> Embedded:
-    """A data set and its latents: features as they are, and the pixels of arrays of images."""
-    dataset = load(source)
-    return Embedded(dataset, _latents(dataset))
+def embed(request: Embed) -> None:
+    """Writes the latents of a data set of images to a .npz file that every command reads."""
+    if request.out.suffix != ".npz":
+        raise ValueError(f"--out is {request.out}; it must end in .npz")
+    (dataset, latents), reader = read(request.dataset, request.inputs)
+    if reader is None:
+        raise DataError(f"{dataset.name}: holds features, not images, so there is nothing to embed")
+    _tell_notices(Embedded(dataset, latents))
+    optional = {"groups": dataset.groups, "split": dataset.official}
+    arrays: dict[str, Any] = {name: array for name, array in optional.items() if array is not None}
+    request.out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = request.out.with_name(f".{request.out.name}")
+    np.savez(temporary, X=latents, y=dataset.labels, class_names=np.array(dataset.classes), **arrays)
+    temporary.replace(request.out)
+    print(request.out)
 
 
-def _tell_notices(*read: Embedded) -> None:
-    for dataset, _ in read:
+def _tell_notices(*data: Embedded) -> None:
+    for dataset, _ in data:
         for notice in dataset.notices:
             console.print(f"{dataset.name}: {notice}", style="yellow", markup=False, highlight=False)
-
-
-def _latents(dataset: Dataset) -> np.ndarray:
-    if not isinstance(dataset.inputs, np.ndarray):
-        raise DataError(f"{dataset.name}: images need an encoder; make latents with `jaxal embed` first")
-    flat = dataset.inputs.reshape(len(dataset), -1)
-    return flat.astype(np.float32)
 
 
 def _check_settings(config: Config) -> None:
@@ -235,12 +245,12 @@ def _check_room(config: Config, where: str, classes: int, pool: int) -> None:
 
 
 def _overridden(config: Config, request: Evaluate) -> Config:
-    asked = {name: getattr(request, name) for name in ("budget", "batch", "seeds", "starts", "strategies")}
-    given = {name: value for name, value in asked.items() if value is not None}
-    environment = {name: given[name] for name in ("budget", "batch") if name in given}
+    given = {name: value for name, value in vars(request).items() if value is not None}
+    environment = {name: given[name] for name in ("budget", "batch", "batch_selection") if name in given}
     evaluation = {name: given[name] for name in ("seeds", "starts", "strategies") if name in given}
     return dataclasses.replace(
         config,
+        inputs=request.inputs,
         environment=dataclasses.replace(config.environment, **environment),
         evaluation=dataclasses.replace(config.evaluation, **evaluation),
     )
@@ -287,8 +297,8 @@ def _finish(folder: Path, config: Config, evaluation: Evaluation, told: dict[str
     summary = {**told, **results.summarise(config, evaluation)}
     results.write(folder, config, summary, evaluation)
     report.write(folder)
-    read = report.read(folder)
-    content = tables.strategy_table(read)
+    written = report.read(folder)
+    content = tables.strategy_table(written)
     shown = [i for i, name in enumerate(content.header) if name.startswith(CLOSING_COLUMNS)]
     table = Table(title=folder.name, title_justify="left", box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for i in shown:
@@ -298,7 +308,7 @@ def _finish(folder: Path, config: Config, evaluation: Evaluation, told: dict[str
         table.add_row(*(row[i] for i in shown), style="bold" if number in content.bold else None)
     out = Console()
     out.print(table)
-    out.print(tables.headline(read), markup=False, highlight=False)
+    out.print(tables.headline(written), markup=False, highlight=False)
     print(folder / "report.html")
 
 

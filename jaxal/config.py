@@ -4,7 +4,7 @@ A config holds numbers and names, never arrays, so that it can be captured by a 
 one compiled program.
 """
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 PAPER_FEATURES = ("score", "mean_distance_labelled", "mean_distance_unlabelled")

@@ -1,6 +1,6 @@
 """From what a user names to latents: the data set read, and its images through an encoder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,14 +9,12 @@ import jax
 import numpy as np
 
 from jaxal.config import InputConfig
-from jaxal.data import DataError, Dataset, load
+from jaxal.data import DataError, load
 from jaxal.embed import embed, embed_noisy_pools
 from jaxal.encoders import Encoder, make_encoder
 from jaxal.experiment import Embedded
 from jaxal.splits import Split
 from jaxal.weights import load_weights
-
-EmbedProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Read(NamedTuple):
     reader: Reader | None
 
 
-def read(source: str, config: InputConfig, progress: EmbedProgress | None = None) -> Read:
+def read(source: str, config: InputConfig) -> Read:
     """Reads a data set and embeds its images.
 
     Features are latents as they are. Images go through `config.encoder`.
@@ -52,7 +50,7 @@ def read(source: str, config: InputConfig, progress: EmbedProgress | None = None
     )
     if isinstance(dataset.inputs, np.ndarray) and dataset.inputs.ndim == 2:
         if config.encoder:
-            raise DataError(f"{dataset.name}: holds features, not images, so there is nothing for an encoder to do")
+            dataset = dataset.noting("holds features, not images: the encoder is not used")
         return Read(Embedded(dataset, dataset.inputs.astype(np.float32)), None)
     if not config.encoder:
         raise DataError(f"{dataset.name}: holds images; name an --encoder, such as resnet50 or efficientnet-lite0")
@@ -61,16 +59,13 @@ def read(source: str, config: InputConfig, progress: EmbedProgress | None = None
     options = {
         "cache_dir": Path(config.cache_dir).expanduser(),
         "image_size": config.image_size or None,
-        "progress": progress,
     }
     latents = embed(dataset, encoder, weights.variables, **options)
     dataset = dataset.noting(f"latents from {config.encoder}, weights {weights.origin}", *weights.notices)
     return Read(Embedded(dataset, latents), Reader(encoder, weights.variables, options))
 
 
-def with_noise(
-    read_: Read, splits: Sequence[Split], config: InputConfig, seed: int
-) -> tuple[Embedded, list[Split]]:
+def with_noise(read_: Read, splits: Sequence[Split], config: InputConfig, seed: int) -> tuple[Embedded, list[Split]]:
     """The same data set with a fraction of every pool replaced by noisy copies; all other rows stay clean.
 
     Raises:

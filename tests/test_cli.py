@@ -138,7 +138,7 @@ def test_evaluates_the_policy_on_other_data_and_reports(finished, jaxal):
     assert (other / "report.html").is_file()
     done = jaxal(folder, "report", "runs/wine", str(other), "--out", "page")
     assert done.returncode == 0, done.stderr
-    page = (folder / "page" / "runs.html").read_text()
+    page = (folder / "page" / "report.html").read_text()
     assert "wine-on-breast-cancer" in page
 
 
