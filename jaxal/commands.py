@@ -268,11 +268,15 @@ def _learn(config: Config, sources: Sources, folder: Path) -> tuple[Policies, di
     def save(snapshot: Snapshot) -> None:
         nonlocal last_saved
         if time.monotonic() - last_saved > SAVE_EVERY:
-            checkpoint.save(snapshots, snapshot)
+            place = snapshots / str(snapshot.history.iteration)  # never over the last one: this may be interrupted
+            checkpoint.save(place, snapshot)
+            for other in set(snapshots.iterdir()) - {place}:
+                shutil.rmtree(other)
             last_saved = time.monotonic()
 
     def resume(like: Snapshot) -> Snapshot | None:
-        return checkpoint.load(snapshots, like) if snapshots.is_dir() else None
+        whole = [int(place.name) for place in snapshots.glob("*") if place.name.isdigit()]
+        return checkpoint.load(snapshots / str(max(whole)), like) if whole else None
 
     with _progress("training") as progress:
         training = train_policies(config, sources, progress=progress, resume=resume, save=save)
@@ -302,8 +306,8 @@ def _finish(folder: Path, config: Config, evaluation: Evaluation, told: dict[str
     shown = [i for i, name in enumerate(content.header) if name.startswith(CLOSING_COLUMNS)]
     table = Table(title=folder.name, title_justify="left", box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for i in shown:
-        width = max(len(row[i]) for row in content.rows)
-        table.add_column(content.header[i], min_width=width, justify="left" if i == shown[0] else "right")
+        width = max(map(len, (*content.header[i].split(), *(row[i] for row in content.rows))))  # headers may wrap
+        table.add_column(content.header[i], width=width, justify="left" if i == shown[0] else "right")
     for number, row in enumerate(content.rows):
         table.add_row(*(row[i] for i in shown), style="bold" if number in content.bold else None)
     out = Console()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -116,7 +117,8 @@ def test_run_says_what_it_found_and_fits_a_terminal(finished):
     assert path == "runs/wine/report.html"
     assert max(map(len, table_and_verdict)) <= 80
     text = " ".join(table_and_verdict)
-    for words in ("AULC", "68% interval", "labels to", "learned (DDQN)", "random", "margin", "mean AULC"):
+    assert re.search(r"random +0\.\d{4} +0\.\d{4} to 0\.\d{4} +0\.\d{3} .*\(\d+%\)", text)
+    for words in ("AULC", "68% interval", "labels", "learned (DDQN)", "random", "margin", "mean AULC"):
         assert words in text
     told = done.stderr.splitlines()
     assert all(line.startswith(("training", "comparing")) for line in told), told
@@ -172,7 +174,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(finished, tmp_pat
     assert process.wait() == 130
     assert rest == ["jaxal: interrupted; the same command with --resume goes on from the last checkpoint"]
     run = tmp_path / "runs" / "wine"
-    assert (run / "checkpoint").is_dir()
+    assert any(place.name.isdigit() for place in (run / "checkpoint").iterdir())
     assert not (run / "policy").exists()
 
     refused = jaxal(tmp_path, *command, "--train.updates", "3", "--resume")
