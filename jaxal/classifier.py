@@ -89,9 +89,10 @@ def linear_probe(config: ClassifierConfig, metric: str) -> Classifier:
         everything = jax.lax.dynamic_update_slice_in_dim(fitted.model.columns, added, start, 0)
         model = fitted.model._replace(columns=everything)
         kernel = jnp.where(labelled.mask[None, :], everything[:, labelled.rows], 0.0)
-        if config.solver == "newton":
-            model = model._replace(inverse=_border(model.inverse, kernel, start, size, config.l2))
-        model, logits = solve(config, task, model, kernel, labelled)
+        with jax.default_matmul_precision("highest"):
+            if config.solver == "newton":
+                model = model._replace(inverse=_border(model.inverse, kernel, start, size, config.l2))
+            model, logits = solve(config, task, model, kernel, labelled)
         geometry = distances.extend(fitted.geometry, distance_columns(metric, task, added, picks), new)
         return Fitted(_masked(logits, task), geometry, model)
 

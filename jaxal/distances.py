@@ -32,7 +32,12 @@ class Geometry(NamedTuple):
 
 def inner(x: jax.Array, y: jax.Array) -> jax.Array:
     """Inner products of the rows of `x` [P, D] with those of `y` [L, D]: [P, L] float32."""
-    return jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
+    return _exact(x, y.T)
+
+
+def _exact(x: jax.Array, y: jax.Array) -> jax.Array:
+    """The matrix product in full float32 precision."""
+    return jnp.matmul(x, y, precision=jax.lax.Precision.HIGHEST)
 
 
 def from_inner(metric: str, products: jax.Array, x_norms: jax.Array, y_norms: jax.Array) -> jax.Array:
@@ -70,10 +75,10 @@ def totals(metric: str, x: jax.Array, mask: jax.Array, block: int = 512) -> jax.
     count = jnp.sum(keep)
     if metric == "cosine":
         units = x / jnp.maximum(jnp.sqrt(norms), 1e-12)[:, None]
-        return jnp.clip(count - units @ (keep @ units), 0.0)
+        return jnp.clip(count - _exact(units, _exact(keep, units)), 0.0)
     if metric == "squared_euclidean":
-        return jnp.clip(count * norms + keep @ norms - 2.0 * (x @ (keep @ x)), 0.0)
-    return _by_blocks(lambda d: d @ keep, metric, x, block)
+        return jnp.clip(count * norms + _exact(keep, norms) - 2.0 * _exact(x, _exact(keep, x)), 0.0)
+    return _by_blocks(lambda d: _exact(d, keep), metric, x, block)
 
 
 def local_density(metric: str, x: jax.Array, mask: jax.Array, block: int = 512) -> jax.Array:

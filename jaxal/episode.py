@@ -52,7 +52,7 @@ def choose(
     """
 
     def best(observation, taken):
-        scores = jnp.where(observation.mask & ~taken, score(observation, key), -jnp.inf)
+        scores = jnp.where(observation.mask & ~taken, score(observation, jax.random.clone(key)), -jnp.inf)
         return jnp.argmax(scores)
 
     if batch == 1:

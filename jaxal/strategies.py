@@ -60,7 +60,8 @@ def average_confidence(params: Any, o: Observation, key: chex.PRNGKey) -> Scores
     """Largest mean confidence over the classes (Esuli and Sebastiani 2009), from one-vs-rest probabilities.
 
     The one-vs-rest probability of a class is the sigmoid of its logit. The mean of softmax probabilities, which modAL
-    takes, is 1 / C for every point, so that rounding decides.
+    takes, is 1 / C for every point, so that rounding decides; so it is here with two classes, whose logits are each
+    other's negative.
     """
     del params, key
     valid = jnp.isfinite(o.candidates.logits)
@@ -100,7 +101,8 @@ def typiclust(params: Clustering, o: Observation, key: chex.PRNGKey) -> Scores:
     best = jax.ops.segment_max(jnp.where(o.mask, typical, -jnp.inf), clusters, groups)
     rank = jnp.lexsort((-sizes, labelled, sizes <= 5))  # cluster numbers, the first to be drawn from first
     place = jnp.zeros(groups).at[rank].set(jnp.arange(groups, dtype=jnp.float32))
-    leading = o.mask & (typical >= best[clusters])
+    tied = jnp.where(o.mask & (typical >= best[clusters]), jnp.arange(len(clusters)), len(clusters))
+    leading = tied == jax.ops.segment_min(tied, clusters, groups)[clusters]  # one a cluster, duplicates or not
     # Within a cluster the most typical point leads; only when every cluster has given one do the others follow.
     return -place[clusters] - jnp.where(leading, 0.0, groups)
 

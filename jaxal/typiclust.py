@@ -53,6 +53,7 @@ def _typicality(points: np.ndarray) -> np.ndarray:
     neighbours = min(NEIGHBOURS, len(points) // 2)
     if neighbours == 0:
         return np.ones(len(points), np.float32)
+    points = points.astype(np.float64)  # differences of squares cancel
     norms = np.sum(points**2, 1)
     squared = norms[:, None] + norms[None] - 2 * points @ points.T
     np.fill_diagonal(squared, 0.0)

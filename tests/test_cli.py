@@ -276,7 +276,7 @@ def write_inputs(folder: Path) -> None:
 
 BAD = [
     # the command and its flags
-    ("frobnicate", "frobnicate is no command; there are run, evaluate, report"),
+    ("frobnicate", "frobnicate is no command; there are run, evaluate, embed, report"),
     ("run --bugdet 3", "no such option: --bugdet; perhaps you meant --budget"),
     ("run digits", "digits: not expected here"),
     ("run --budget many", "--budget is 'many'; it must be a whole number"),

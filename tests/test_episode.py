@@ -80,8 +80,7 @@ class Stage:
         begin = self.world.initial() if initial is None else initial
         which = list(self.strategies).index(name)
         # `choose` hands the one key of a step to each of its picks, on purpose.
-        with jax.debug_key_reuse(self.world.settings.batch == 1):
-            return self.compiled(which, self.params, self.world.task, begin, jax.random.key(seed))
+        return self.compiled(which, self.params, self.world.task, begin, jax.random.key(seed))
 
 
 @cache
@@ -188,9 +187,8 @@ def on_other(s: Stage, world: World, initial: list[int]):
     mask = np.arange(slots) < len(initial)
     begin = Labelled(jnp.asarray(np.pad(initial, (0, slots - len(initial))), jnp.int32), jnp.asarray(mask))
     params = {name: s.params.get(name) for name in PORTABLE}
-    with jax.debug_key_reuse(world.settings.batch == 1):
-        for which, name in enumerate(PORTABLE):
-            yield name, play(which, params, world.task, begin, jax.random.key(0))
+    for which, name in enumerate(PORTABLE):
+        yield name, play(which, params, world.task, begin, jax.random.key(0))
 
 
 @pytest.mark.parametrize("name", ["one label", "three in sequence"])
