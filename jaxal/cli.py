@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import tyro
 
@@ -116,29 +116,34 @@ class Report:
 COMMANDS = {"run": Run, "evaluate": Evaluate, "embed": Embed, "report": Report}
 
 
-def main() -> None:
-    """Entry point of `jaxal`. Exit status 2: a mistake in what was given, told in one line; 130: interrupted."""
+def main(leave: Callable[[int], NoReturn] = os._exit) -> None:
+    """Entry point of `jaxal`. Exit status 2: a mistake in what was given, told in one line; 130: interrupted.
+
+    `leave` ends the process, at once: the interpreter's own way would wait for a compilation that is under way, and
+    tell of the reads that Orbax gave up when a checkpoint was damaged.
+    """
     arguments = sys.argv[1:]
     try:
         request = parse(arguments)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's alarms about slow compilation
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # Orbax's tasks, when a checkpoint is damaged
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # those reads, again
         from jaxal import commands
 
         commands.execute(request, shlex.join(["jaxal", *arguments]))
     except OSError as error:
-        sys.exit(_complain(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
+        _tell(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
+        leave(2)
     except ValueError as error:
-        sys.exit(_complain(_with_flag(str(error))))
+        _tell(f"error: {_with_flag(str(error))}")
+        leave(2)
     except KeyboardInterrupt as stop:
-        print(f"jaxal: interrupted{f'; {stop}' if str(stop) else ''}", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(130)  # the interpreter would wait for a compilation that is under way
+        _tell(f"interrupted{f'; {stop}' if str(stop) else ''}")
+        leave(130)
 
 
-def _complain(message: str) -> int:
-    print(f"jaxal: error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+def _tell(message: str) -> None:
+    sys.stdout.flush()
+    print(f"jaxal: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 def parse(arguments: list[str]) -> Run | Evaluate | Report | Embed:
