@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from jaxal.experiment import (
     policy_shapes,
     split_all,
     train_policies,
+    training_memory,
 )
 from jaxal.latents import read, with_noise
 from jaxal.observation import ACTION_FEATURES, STATE_FEATURES
@@ -276,8 +278,10 @@ def _learn(config: Config, sources: Sources, folder: Path) -> tuple[Policies, di
 
     def resume(like: Snapshot) -> Snapshot | None:
         whole = [int(place.name) for place in snapshots.glob("*") if place.name.isdigit()]
-        return checkpoint.load(snapshots / str(max(whole)), like) if whole else None
+        return _restore(snapshots / str(max(whole)), like) if whole else None
 
+    held = training_memory(config, sources) / 2**20
+    console.print(f"task banks and replay buffers: {held:,.0f} MiB", highlight=False)
     with _progress("training") as progress:
         training = train_policies(config, sources, progress=progress, resume=resume, save=save)
     checkpoint.save(folder / "policy", training.policies._asdict())
@@ -288,7 +292,15 @@ def _learn(config: Config, sources: Sources, folder: Path) -> tuple[Policies, di
 
 
 def _load_policies(config: Config, folder: Path, seeds: int, classes: int) -> Policies:
-    return Policies(**checkpoint.load(folder / "policy", policy_shapes(config, seeds, classes)._asdict()))
+    return Policies(**_restore(folder / "policy", policy_shapes(config, seeds, classes)._asdict()))
+
+
+def _restore(place: Path, like: Any) -> Any:
+    """`checkpoint.load`; where it fails, what the other reads under way have to say stays unsaid from then on."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    restored = checkpoint.load(place, like)
+    sys.unraisablehook = hook
+    return restored
 
 
 def _compare(config: Config, target: Embedded, splits: Sequence[Split], policies: Policies | None) -> Evaluation:

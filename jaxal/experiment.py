@@ -18,7 +18,7 @@ from jaxal.ddqn import Agent, make_agent
 from jaxal.environment import Environment, make_environment
 from jaxal.evaluate import Curves, evaluate_all
 from jaxal.observation import state_size
-from jaxal.replay import make_replay
+from jaxal.replay import Transition, make_replay, memory_bytes
 from jaxal.splits import Split, split
 from jaxal.strategies import all_strategies
 from jaxal.sweep import gathered, over_seeds, padded
@@ -150,6 +150,26 @@ def agent_for(config: Config, classes: int) -> Agent:
     settings = config.environment
     size = state_size(settings.state_features, config.split.state, classes)
     return make_agent(config.agent, size, settings.action_features, settings.batch)
+
+
+def training_memory(config: Config, sources: Sources) -> int:
+    """Bytes that training holds for long: the task banks, and the replay buffers of all seeds."""
+    settings, agent = config.environment, config.agent
+    seeds, classes = len(sources.dataset), sources.bank.class_mask.shape[-1]
+    floats = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)
+    state, features = state_size(settings.state_features, config.split.state, classes), len(settings.action_features)
+    next_candidates = config.train.target_candidates
+    transition = Transition(
+        state=floats(state),
+        actions=floats(settings.batch, features),
+        reward=floats(),
+        discount=floats(),
+        next_state=floats(state),
+        next_actions=floats(next_candidates, features),
+        next_mask=jax.ShapeDtypeStruct((next_candidates,), jnp.bool_),
+    )
+    banks = sum(x.nbytes for x in jax.tree.leaves((sources.bank, sources.validation)))
+    return banks + seeds * memory_bytes(agent.replay_capacity, transition)
 
 
 class Training(NamedTuple):
