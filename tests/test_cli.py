@@ -26,7 +26,14 @@ SMALL = shlex.split(
 )
 WRITTEN = {"config.json", "results.json", "curves.npz", "policy", "figure.png", "report.html", "report.md"}
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
-SAVE_OFTEN = "from jaxal import cli, commands; commands.SAVE_EVERY = -1.0; cli.main()"
+SAVE_OFTEN = """
+import time
+from jaxal import checkpoint, cli, commands
+save = checkpoint.save
+checkpoint.save = lambda *what: (save(*what), time.sleep(2))  # there is time to interrupt
+commands.SAVE_EVERY = -1.0
+cli.main()
+"""
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +128,7 @@ def test_run_says_what_it_found_and_fits_a_terminal(finished):
     for words in ("AULC", "68% interval", "labels", "learned (DDQN)", "random", "margin", "mean AULC"):
         assert words in text
     told = done.stderr.splitlines()
-    assert all(line.startswith(("training", "comparing")) for line in told), told
+    assert all(line.startswith(("task banks", "training", "comparing")) for line in told), told
     assert [line.split(",")[0] for line in told if line.startswith("training ")][-1] == "training 3/3"
 
 
