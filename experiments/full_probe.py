@@ -1,4 +1,4 @@
-"""What all labels together are worth: a linear probe on the latents of every training image, on the official test split.
+"""What all labels together are worth: a linear probe on all training latents, on the official test split.
 
     jaxal embed --dataset FOLDER --encoder efficientnet-lite0 --out latents.npz
     python experiments/full_probe.py latents.npz

@@ -70,7 +70,9 @@ def training_recipes(
     for _ in range(settings.tasks):
         classes = np.arange(len(source.dataset.classes))
         if settings.class_subsets and len(classes) > 2 and rng.random() < 0.5:
-            classes = np.sort(rng.choice(classes, rng.integers(2, len(classes) + 1), replace=False))
+            subset = np.sort(rng.choice(classes, rng.integers(2, len(classes) + 1), replace=False))
+            if np.isin(labels[rows], subset).sum() >= 4 * len(parts.state):  # else too few rows for a task
+                classes = subset
         renamed = np.full(len(source.dataset.classes), -1, np.int32)
         renamed[classes] = np.arange(len(classes))
         task_labels = renamed[labels]
@@ -156,17 +158,17 @@ def training_memory(config: Config, sources: Sources) -> int:
     """Bytes that training holds for long: the task banks, and the replay buffers of all seeds."""
     settings, agent = config.environment, config.agent
     seeds, classes = len(sources.dataset), sources.bank.class_mask.shape[-1]
-    floats = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)
+    shaped: Callable[..., Any] = lambda *shape, dtype=jnp.float32: jax.ShapeDtypeStruct(shape, dtype)
     state, features = state_size(settings.state_features, config.split.state, classes), len(settings.action_features)
     next_candidates = config.train.target_candidates
     transition = Transition(
-        state=floats(state),
-        actions=floats(settings.batch, features),
-        reward=floats(),
-        discount=floats(),
-        next_state=floats(state),
-        next_actions=floats(next_candidates, features),
-        next_mask=jax.ShapeDtypeStruct((next_candidates,), jnp.bool_),
+        state=shaped(state),
+        actions=shaped(settings.batch, features),
+        reward=shaped(),
+        discount=shaped(),
+        next_state=shaped(state),
+        next_actions=shaped(next_candidates, features),
+        next_mask=shaped(next_candidates, dtype=jnp.bool_),
     )
     banks = sum(x.nbytes for x in jax.tree.leaves((sources.bank, sources.validation)))
     return banks + seeds * memory_bytes(agent.replay_capacity, transition)

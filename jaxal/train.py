@@ -186,8 +186,8 @@ def make_trainer(config: Config, environment: Environment, agent: Agent, replay:
 
 
 def _smooth(curve: jax.Array) -> jax.Array:
-    """`curve` [T] averaged over windows of five (fewer at the ends)."""
-    window = jnp.ones(5)
+    """`curve` [T] averaged over windows of five (fewer at the ends, and in shorter curves)."""
+    window = jnp.ones(min(5, len(curve)))
     return jnp.convolve(curve, window, "same") / jnp.convolve(jnp.ones_like(curve), window, "same")
 
 

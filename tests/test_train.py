@@ -248,3 +248,8 @@ def test_early_stopping_ends_the_run(plain):
     out = train(plain.trainer, config, seeds(plain.sources, 2), jax.random.key(0))
     assert np.isfinite(out.history.returns[:, 0]).tolist() == [True, True, False, False]
     assert np.isfinite(out.history.validation[:, 0]).tolist() == [True, False, True, False, False]
+
+
+def test_the_time_baseline_of_a_short_episode():
+    np.testing.assert_allclose(training._smooth(jnp.array([0.0, 3.0, 6.0])), [1.5, 3.0, 4.5])
+    np.testing.assert_allclose(training._smooth(jnp.arange(7.0)), [1.0, 1.5, 2.0, 3.0, 4.0, 4.5, 5.0])
