@@ -65,10 +65,7 @@ def run(request: Run, command: str) -> None:
     """Trains, compares and writes a run folder."""
     config = request.config
     _check_settings(config)
-    images = read(request.dataset, config.inputs)
-    target, splits = images.embedded, split_all(config, images.embedded.dataset)
-    if config.inputs.noise:
-        target, splits = with_noise(images, splits, config.inputs, config.evaluation.first_seed)
+    target, splits = _read_and_split(request.dataset, config)
     named = [target if name == request.dataset else read(name, config.inputs).embedded for name in request.train_on]
     sources = named or [target]
     # a data set that is both trained on and tested keeps one split, so that no tested row is trained on
@@ -106,7 +103,6 @@ def run(request: Run, command: str) -> None:
             evaluation,
             {
                 "command": command,
-                "environment": results.describe_environment(),
                 "dataset": results.describe_data(target.dataset, splits[0], list(request.train_on)),
                 "labels_counted": {
                     "budget": config.environment.budget,
@@ -138,8 +134,7 @@ def evaluate(request: Evaluate, command: str) -> None:
         )
     if not (request.policy / "policy").is_dir():
         raise ValueError(f"{request.policy} holds no policy; give the folder of a finished `jaxal run`")
-    target = read(request.dataset, config.inputs).embedded
-    splits = split_all(config, target.dataset)
+    target, splits = _read_and_split(request.dataset, config)
     _check_parts(target.dataset, splits[0], PARTS)
     _check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
     policies = _load_policies(config, request.policy, saved.evaluation.seeds, len(target.dataset.classes))
@@ -157,7 +152,6 @@ def evaluate(request: Evaluate, command: str) -> None:
         evaluation,
         {
             "command": command,
-            "environment": results.describe_environment(),
             "dataset": results.describe_data(target.dataset, splits[0], trained_on),
             "labels_counted": {"budget": config.environment.budget},
             "training": {},
@@ -185,6 +179,8 @@ def embed(request: Embed) -> None:
     """Writes the latents of a data set of images to a .npz file that every command reads."""
     if request.out.suffix != ".npz":
         raise ValueError(f"--out is {request.out}; it must end in .npz")
+    if request.inputs.noise:
+        raise ValueError("--noise is for the pools of `jaxal run`; `jaxal embed` makes clean latents")
     (dataset, latents), reader = read(request.dataset, request.inputs)
     if reader is None:
         raise DataError(f"{dataset.name}: holds features, not images, so there is nothing to embed")
@@ -196,6 +192,15 @@ def embed(request: Embed) -> None:
     np.savez(temporary, X=latents, y=dataset.labels, class_names=np.array(dataset.classes), **arrays)
     temporary.replace(request.out)
     print(request.out)
+
+
+def _read_and_split(source: str, config: Config) -> tuple[Embedded, list[Split]]:
+    """The data set that is compared on, and the split of each seed, its pools noisy where the config says so."""
+    images = read(source, config.inputs)
+    splits = split_all(config, images.embedded.dataset)
+    if config.inputs.noise:
+        return with_noise(images, splits, config.inputs, config.evaluation.first_seed)
+    return images.embedded, splits
 
 
 def _tell_notices(*data: Embedded) -> None:
@@ -310,7 +315,7 @@ def _compare(config: Config, target: Embedded, splits: Sequence[Split], policies
 
 def _finish(folder: Path, config: Config, evaluation: Evaluation, told: dict[str, Any]) -> None:
     """Writes the results, the figure and the page, and prints the table that closes a run."""
-    summary = {**told, **results.summarise(config, evaluation)}
+    summary = {**told, "environment": results.describe_environment(), **results.summarise(config, evaluation)}
     results.write(folder, config, summary, evaluation)
     report.write(folder)
     written = report.read(folder)

@@ -16,7 +16,6 @@ from jaxal.environment import Environment, State, holdout_logits
 from jaxal.episode import rollout
 from jaxal.metrics import METRICS
 from jaxal.strategies import Strategy
-from jaxal.sweep import gathered, over_seeds, padded
 from jaxal.task import Task, select
 
 
@@ -93,13 +92,12 @@ def evaluate_all(
       progress: called with (strategies done, all, name).
     """
     seeds = banks.index.shape[0]
-    run = jax.jit(over_seeds(make_evaluation(environment, strategies, batch, starts), shared=(0,)))
+    run = jax.jit(jax.vmap(make_evaluation(environment, strategies, batch, starts), (None, 0, 0, 0)))
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(seeds))
-    params, banks, keys = padded((params, banks, keys))
     out = {}
     for i, name in enumerate(strategies):
         began = time.perf_counter()
-        metrics, picks = gathered(run(jnp.int32(i), params, banks, keys), seeds)
+        metrics, picks = jax.device_get(run(jnp.int32(i), params, banks, keys))
         out[name] = Curves(metrics, picks, time.perf_counter() - began)
         progress(i + 1, len(strategies), name)
     return out

@@ -21,7 +21,6 @@ from jaxal.observation import state_size
 from jaxal.replay import Transition, make_replay, memory_bytes
 from jaxal.splits import Split, split
 from jaxal.strategies import all_strategies
-from jaxal.sweep import gathered, over_seeds, padded
 from jaxal.task import Rows, Task, make_task, stack, standardise
 from jaxal.train import Progress, Snapshot, Sources, Trained, make_trainer, train
 from jaxal.typiclust import plan
@@ -54,8 +53,9 @@ def training_recipes(
 ) -> list[tuple[Recipe, Recipe]]:
     """The training tasks of one data set and seed, each scored on reward rows and on validation rows.
 
-    One task is the split as it is. More are random cuts of its source, state and reward rows, half of the
-    multi-class ones restricted to a random subset of the classes where the config asks for that.
+    One task is the split as it is. More are random cuts of its source and reward rows, half of the multi-class ones
+    restricted to a random subset of the classes where the config asks for that. A cut takes its state rows from the
+    same rows: the labels of the split's own state rows are never used.
     """
     labels, settings = source.dataset.labels, config.train
     if settings.tasks == 1:
@@ -65,7 +65,7 @@ def training_recipes(
                 Recipe(source.latents, labels, parts.validating()),
             )
         ]
-    rows = np.concatenate([parts.source_pool, parts.state, parts.reward])
+    rows = np.concatenate([parts.source_pool, parts.reward])
     out = []
     for _ in range(settings.tasks):
         classes = np.arange(len(source.dataset.classes))
@@ -201,8 +201,8 @@ def train_policies(
     trained = train(trainer, config, sources, keys[0], progress=progress, resume=resume, save=save)
     seeds = len(sources.dataset)
     if "linear_cem" in config.evaluation.strategies:
-        search = jax.jit(over_seeds(make_cem(config, environment)))
-        weights = gathered(search(*padded((sources, jax.random.split(keys[1], seeds)))), seeds)
+        search = jax.jit(jax.vmap(make_cem(config, environment)))
+        weights = jax.device_get(search(sources, jax.random.split(keys[1], seeds)))
     else:
         weights = np.zeros((seeds, len(config.environment.action_features)), np.float32)
     iterations = int(np.sum(~np.isnan(trained.history.returns[:, 0])))

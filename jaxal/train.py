@@ -20,7 +20,6 @@ from jaxal.environment import Environment, State, accuracy, holdout_logits
 from jaxal.episode import Score, as_transition, epsilon_greedy, rollout
 from jaxal.replay import Replay
 from jaxal.strategies import random
-from jaxal.sweep import gathered, over_seeds
 from jaxal.task import Task, select
 
 Progress = Callable[[int, int, str], None]
@@ -261,31 +260,31 @@ def train(
     found = resume(Snapshot(shapes, history))
     if found is None:
         state, score = validate(init(sources, keys[:, 0]), sources)
-        history.validation[0] = gathered(score, seeds)
+        history.validation[0] = score
     else:
         state, history = found.state, jax.tree.map(np.array, found.history)
     for i in range(int(history.iteration), settings.iterations):
         state, report = iterate(state, sources, epsilons[i], keys[:, i + 1])
-        history.returns[i] = gathered(report["return"], seeds)
+        history.returns[i] = report["return"]
         done = i + 1
         stable = stabilised(history.returns[:done], settings.patience, settings.tolerance)
         if stable or done == settings.iterations or done % settings.validation_every == 0:
             state, score = validate(state, sources)
-            history.validation[done] = gathered(score, seeds)
+            history.validation[done] = score
             history = history._replace(iteration=np.array(settings.iterations if stable else done, np.int32))
             save(Snapshot(state, history))
         progress(done, settings.iterations, f"return {history.returns[i].mean():.3f}")
         if stable:
             break
     seconds = time.perf_counter() - compiled
-    return Trained(gathered(state.best_params, seeds), history, seconds, compiled - began)
+    return Trained(jax.device_get(state.best_params), history, seconds, compiled - began)
 
 
 def _compile(trainer: Trainer, sources: Sources, keys: chex.PRNGKey):
     """The three functions over all seeds, compiled at the same time; and the shapes of their state."""
-    init = jax.jit(over_seeds(trainer.init))
-    iterate = jax.jit(over_seeds(trainer.iterate, shared=(2,)), donate_argnums=0)
-    validate = jax.jit(over_seeds(trainer.validate), donate_argnums=0)
+    init = jax.jit(jax.vmap(trainer.init))
+    iterate = jax.jit(jax.vmap(trainer.iterate, (0, 0, None, 0)), donate_argnums=0)
+    validate = jax.jit(jax.vmap(trainer.validate), donate_argnums=0)
     state = jax.eval_shape(init, sources, keys[:, 0])
     lowered = (
         init.lower(sources, keys[:, 0]),
