@@ -54,8 +54,8 @@ def training_recipes(
     """The training tasks of one data set and seed, each scored on reward rows and on validation rows.
 
     One task is the split as it is. More are random cuts of its source and reward rows, half of the multi-class ones
-    restricted to a random subset of the classes where the config asks for that. A cut takes its state rows from the
-    same rows: the labels of the split's own state rows are never used.
+    restricted to a random subset of the classes where the config asks for that. The state rows are the split's in
+    every task, whatever their classes: their labels are never used.
     """
     labels, settings = source.dataset.labels, config.train
     if settings.tasks == 1:
@@ -78,11 +78,14 @@ def training_recipes(
         task_labels = renamed[labels]
         kept = rng.permutation(rows[task_labels[rows] >= 0])
         held = len(kept) * len(parts.reward) // len(rows)
-        state, reward, pool = np.split(kept, [len(parts.state), len(parts.state) + held])
+        reward, pool = np.split(kept, [held])
         pool = pool[: settings.task_pool or len(pool)]
         validation = parts.validation[task_labels[parts.validation] >= 0]
         out.append(
-            tuple(Recipe(source.latents, task_labels, Rows(pool, state, holdout)) for holdout in (reward, validation))
+            tuple(
+                Recipe(source.latents, task_labels, Rows(pool, parts.state, holdout))
+                for holdout in (reward, validation)
+            )
         )
     return out
 
