@@ -1,0 +1,29 @@
+"""Training tasks are cut from rows whose labels may be used, and from no others."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jaxal import config
+from jaxal.experiment import Embedded, split_all, training_recipes
+
+
+@pytest.mark.parametrize("tasks", [1, 6])
+@pytest.mark.parametrize("subsets", [False, True])
+def test_training_tasks_keep_to_source_and_reward_rows(digits, tasks, subsets):
+    base = config.default()
+    settings = replace(base, train=replace(base.train, tasks=tasks, task_pool=100, class_subsets=subsets))
+    parts = split_all(settings, digits)[0]
+    source = Embedded(digits, digits.inputs.astype(np.float32))
+    made = training_recipes(settings, source, parts, np.random.default_rng(0))
+    assert len(made) == tasks
+    allowed = set(parts.source_pool) | set(parts.reward)
+    for training, validating in made:
+        pool, reward = set(training.rows.pool), set(training.rows.holdout)
+        assert pool and reward and not pool & reward and pool | reward <= allowed
+        assert set(validating.rows.pool) == pool and set(validating.rows.holdout) <= set(parts.validation)
+        np.testing.assert_array_equal(training.rows.state, parts.state)
+        assert (training.labels[training.rows.pool] >= 0).all() and (
+            training.labels[validating.rows.holdout] >= 0
+        ).all()
