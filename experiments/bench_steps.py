@@ -107,13 +107,13 @@ def prepare_jaxal(latents: np.ndarray, labels: np.ndarray):
     import jax.numpy as jnp
 
     from jaxal.classifier import linear_probe
-    from jaxal.config import ClassifierConfig, EnvironmentConfig
+    from jaxal.config import EnvironmentConfig, ProbeConfig
     from jaxal.environment import make_environment
     from jaxal.episode import rollout
     from jaxal.strategies import HAND_WRITTEN
     from jaxal.task import Rows, make_task, select
 
-    settings, solver = EnvironmentConfig(budget=BUDGET), ClassifierConfig()
+    settings, solver = EnvironmentConfig(budget=BUDGET), ProbeConfig()
     environment = make_environment(settings, linear_probe(solver, settings.distance), CLASSES, BUDGET - CLASSES)
     score = lambda observation, key: HAND_WRITTEN["margin"].score(None, observation, key)
 

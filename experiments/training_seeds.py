@@ -14,7 +14,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from jaxal import config, data
+from jaxal import data, presets
 from jaxal.experiment import Embedded, compare_strategies, make_sources, split_all, train_policies
 
 
@@ -28,7 +28,7 @@ def main() -> None:
 
     dataset = data.load(asked.dataset)
     source = Embedded(dataset, dataset.inputs.astype(np.float32))
-    base = config.default()
+    base = presets.default()
     one = replace(base, evaluation=replace(base.evaluation, seeds=1, starts=asked.starts, strategies=("ddqn",)))
     splits = split_all(one, dataset)
     training = train_policies(one, make_sources(one, [source], [splits] * asked.policies))

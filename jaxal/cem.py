@@ -15,7 +15,7 @@ from jaxal.config import Config
 from jaxal.environment import Environment
 from jaxal.episode import rollout
 from jaxal.strategies import linear
-from jaxal.task import select
+from jaxal.task import for_each, select
 from jaxal.train import Sources
 
 POPULATION = 32  # weight vectors a generation, one episode each
@@ -65,7 +65,8 @@ def make_cem(config: Config, environment: Environment) -> Callable[[Sources, che
             index = jax.random.randint(task_key, (), 0, len(sources.dataset))
             shape = (POPULATION, len(config.environment.action_features))
             weights = at.mean + at.deviation * jax.random.normal(draw_key, shape)
-            values = jax.vmap(mean_quality, (0, None, None, None))(weights, sources, index, play_key)
+            play = for_each(mean_quality, (0, None, None, None), config.episodes_at_once)
+            values = play(weights, sources, index, play_key)
             elite = weights[jax.lax.top_k(values, ELITE)[1]]
             return Search(jnp.mean(elite, 0), jnp.maximum(jnp.std(elite, 0), FLOOR)), None
 

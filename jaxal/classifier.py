@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxal import distances
-from jaxal.config import ClassifierConfig
-from jaxal.task import Task, columns, distance_columns, own_latents
+from jaxal.config import ProbeConfig
+from jaxal.task import Task, columns, distance_columns, masked_logits, own_latents
 
 
 class Labelled(NamedTuple):
@@ -59,7 +59,7 @@ class ProbeModel(NamedTuple):
     weights: jax.Array  # [D, C], for the solver that works on them; [0, C] otherwise
 
 
-def linear_probe(config: ClassifierConfig, metric: str) -> Classifier:
+def linear_probe(config: ProbeConfig, metric: str) -> Classifier:
     """A linear head on frozen latents.
 
     Args:
@@ -80,7 +80,7 @@ def linear_probe(config: ClassifierConfig, metric: str) -> Classifier:
             inverse=jnp.eye(slots) / config.l2,
             weights=jnp.zeros((width, classes)),
         )
-        return Fitted(_masked(jnp.zeros((rows, classes)), task), task.geometry, model)
+        return Fitted(masked_logits(task, jnp.zeros((rows, classes))), task.geometry, model)
 
     def fit(task, fitted, labelled, start, size, key) -> Fitted:
         del key
@@ -94,7 +94,7 @@ def linear_probe(config: ClassifierConfig, metric: str) -> Classifier:
                 model = model._replace(inverse=_border(model.inverse, kernel, start, size, config.l2))
             model, logits = solve(config, task, model, kernel, labelled)
         geometry = distances.extend(fitted.geometry, distance_columns(metric, task, added, picks), new)
-        return Fitted(_masked(logits, task), geometry, model)
+        return Fitted(masked_logits(task, logits), geometry, model)
 
     def presume(task, fitted, row) -> Fitted:
         pick = row[None]
@@ -102,10 +102,6 @@ def linear_probe(config: ClassifierConfig, metric: str) -> Classifier:
         return fitted._replace(geometry=distances.extend(fitted.geometry, column, jnp.ones(1, bool)))
 
     return Classifier(init, fit, presume)
-
-
-def _masked(logits: jax.Array, task: Task) -> jax.Array:
-    return jnp.where(task.class_mask, logits, -jnp.inf)
 
 
 def _all_logits(columns: jax.Array, alpha: jax.Array) -> jax.Array:
@@ -145,7 +141,7 @@ def _newton(config, task, model, kernel, labelled):
 
     def step(carry, _):
         point, last, alpha, momentum = carry
-        error = jnp.where(used, jax.nn.softmax(_masked(point, task), axis=-1), 0.0) - targets
+        error = jnp.where(used, jax.nn.softmax(masked_logits(task, point), axis=-1), 0.0) - targets
         ascent = point - 2 * error
         new_alpha = model.inverse @ ascent / 2
         new = ascent - 2 * config.l2 * new_alpha
@@ -167,7 +163,7 @@ def _gradient_descent(config, task, model, kernel, labelled):
     used = labelled.mask[:, None]
 
     def epoch(alpha, _):
-        probabilities = jax.nn.softmax(_masked(kernel.T @ alpha, task), axis=-1)
+        probabilities = jax.nn.softmax(masked_logits(task, kernel.T @ alpha), axis=-1)
         return alpha - rate * jnp.where(used, probabilities - targets, 0.0), None
 
     begin = jnp.zeros_like(model.alpha) if config.restart else model.alpha

@@ -17,16 +17,17 @@ from typing import Annotated, Any, Literal, NoReturn
 import tyro
 
 from jaxal.config import (
-    PRESETS,
     AgentConfig,
-    ClassifierConfig,
     Config,
     EnvironmentConfig,
     EvaluationConfig,
+    FinetuneConfig,
     InputConfig,
+    ProbeConfig,
     SplitConfig,
     TrainConfig,
 )
+from jaxal.presets import PRESETS
 
 Flat = tyro.conf.arg(name="")  # its fields are flags without a prefix
 
@@ -57,7 +58,8 @@ class Run:
     environment: Annotated[EnvironmentConfig, Flat] = field(default_factory=EnvironmentConfig)
     evaluation: Annotated[EvaluationConfig, Flat] = field(default_factory=EvaluationConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
-    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 

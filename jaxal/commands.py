@@ -25,6 +25,7 @@ from jaxal.experiment import (
     Embedded,
     Evaluation,
     Policies,
+    classifier_for,
     compare_strategies,
     make_sources,
     policy_shapes,
@@ -66,7 +67,10 @@ def run(request: Run, command: str) -> None:
     config = request.config
     _check_settings(config)
     target, splits = _read_and_split(request.dataset, config)
-    named = [target if name == request.dataset else read(name, config.inputs).embedded for name in request.train_on]
+    named = [
+        target if name == request.dataset else read(name, config.inputs, config.finetunes).embedded
+        for name in request.train_on
+    ]
     sources = named or [target]
     # a data set that is both trained on and tested keeps one split, so that no tested row is trained on
     cuts = [splits if s is target else split_all(config, s.dataset, train_only=True) for s in sources]
@@ -181,7 +185,7 @@ def embed(request: Embed) -> None:
         raise ValueError(f"--out is {request.out}; it must end in .npz")
     if request.inputs.noise:
         raise ValueError("--noise is for the pools of `jaxal run`; `jaxal embed` makes clean latents")
-    (dataset, latents), reader = read(request.dataset, request.inputs)
+    (dataset, latents, _), reader = read(request.dataset, request.inputs)
     if reader is None:
         raise DataError(f"{dataset.name}: holds features, not images, so there is nothing to embed")
     _tell_notices(Embedded(dataset, latents))
@@ -196,7 +200,7 @@ def embed(request: Embed) -> None:
 
 def _read_and_split(source: str, config: Config) -> tuple[Embedded, list[Split]]:
     """The data set that is compared on, and the split of each seed, its pools noisy where the config says so."""
-    images = read(source, config.inputs)
+    images = read(source, config.inputs, config.finetunes)
     splits = split_all(config, images.embedded.dataset)
     if config.inputs.noise:
         return with_noise(images, splits, config.inputs, config.evaluation.first_seed)
@@ -204,7 +208,7 @@ def _read_and_split(source: str, config: Config) -> tuple[Embedded, list[Split]]
 
 
 def _tell_notices(*data: Embedded) -> None:
-    for dataset, _ in data:
+    for dataset, *_ in data:
         for notice in dataset.notices:
             console.print(f"{dataset.name}: {notice}", style="yellow", markup=False, highlight=False)
 
@@ -213,7 +217,8 @@ def _check_settings(config: Config) -> None:
     """What the config cannot check by itself.
 
     Raises:
-      ValueError: for the name of a feature that is none, a number that is none, or seeds that keys cannot hold.
+      ValueError: for the name of a feature that is none, a number that is none, a classifier that cannot be made, or
+        seeds that keys cannot hold.
     """
     for part in dataclasses.fields(config):
         for name, value in dataclasses.asdict(getattr(config, part.name)).items():
@@ -227,6 +232,11 @@ def _check_settings(config: Config) -> None:
         unknown = [name for name in names if name not in known]
         if unknown or not names:
             raise ValueError(f"{field} is {', '.join(unknown) or 'empty'}; it must be among {', '.join(known)}")
+    if config.finetunes and not config.inputs.encoder:
+        raise ValueError(
+            "classifier is 'finetune'; it trains an encoder of images: name an --encoder, such as resnet50"
+        )
+    classifier_for(config)
     if evaluation.first_seed + evaluation.seeds > LAST_SEED:
         raise ValueError(f"first_seed is {evaluation.first_seed}; first_seed + seeds must be at most {LAST_SEED}")
 

@@ -1,4 +1,4 @@
-"""Every setting of an experiment, as frozen, hashable dataclasses; `paper` and `default` are the two presets.
+"""Every setting of an experiment, as frozen, hashable dataclasses. `presets.py` has settings that go together.
 
 A config holds numbers and names, never arrays, so that it can be captured by a jitted function: equal configs share
 one compiled program.
@@ -8,16 +8,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 PAPER_FEATURES = ("score", "mean_distance_labelled", "mean_distance_unlabelled")
-DEFAULT_FEATURES = (
-    *PAPER_FEATURES,
-    "margin",
-    "entropy",
-    "nearest_labelled",
-    "class_frequency",
-    "local_density",
-    "log_typicality",
-    "uncertain_typicality",
-)
 STRATEGIES = (
     "ddqn",
     "linear_cem",
@@ -58,7 +48,12 @@ class InputConfig:
     encoder: str = ""
     """encoder of images (see `encoders.ENCODERS`); empty for features, which are latents as they are"""
     weights: str = ""
-    """weights of the encoder: a .pth or .safetensors file, hf:OWNER/NAME[/FILE][@REVISION]; empty: the published"""
+    """weights of the encoder: a .pth or .safetensors file, hf:OWNER/NAME[/FILE][@REVISION]; random: untrained;
+    empty: the published"""
+    width: int = 0
+    """channels of a ResNet's first stage; 0: as published"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """type that the encoder computes in; its parameters are float32"""
     image_size: int = 0
     """side that images are resized to, in pixels; 0: the encoder's own"""
     noise: float = 0.0
@@ -77,6 +72,13 @@ class InputConfig:
     def __post_init__(self):
         _fraction(self, "noise")
         _require(self.image_size >= 0, "image_size", self.image_size, "0 (the encoder's own) or more")
+        _require(self.width >= 0, "width", self.width, "0 (as published) or more")
+
+    @property
+    def encoder_options(self) -> dict[str, Any]:
+        """What `encoders.make_encoder` is told beside the name."""
+        given = {"width": self.width, "dtype": self.dtype}
+        return {name: value for name, value in given.items() if value not in (0, "float32")}
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,8 @@ class SplitConfig:
 
 
 @dataclass(frozen=True)
-class ClassifierConfig:
-    """The classifier that is refitted after every step."""
+class ProbeConfig:
+    """The linear head on frozen latents (`classifier.linear_probe`)."""
 
     solver: Literal["newton", "gd", "adam"] = "newton"
     """newton: regularised logistic regression, converged. gd, adam: a fixed number of full-batch epochs"""
@@ -120,15 +122,54 @@ class ClassifierConfig:
     """gd, adam: passes over the labelled set"""
     restart: bool = True
     """gd, adam: start every fit from zero weights rather than from the last fit's"""
+    latents: Literal["standardised", "raw"] = "standardised"
+    """standardised: centred and scaled by the pool's statistics, and divided by the root of their number, so that one
+    l2 or learning rate suits every encoder. raw: as the encoder gives them, the scale that a learning rate refers to
+    when a network with a linear layer is trained"""
 
     def __post_init__(self):
         _positive(self, "l2", "iterations", "learning_rate", "epochs")
 
 
 @dataclass(frozen=True)
+class FinetuneConfig:
+    """The whole network trained at every step (`finetune.finetune`)."""
+
+    optimiser: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = 1e-4
+    epochs: int = 200
+    """passes over the labelled set in a fit"""
+    batch_size: int = 16
+    """images in a minibatch; where fewer are labelled, some come more than once"""
+    weight_decay: float = 0.0
+    """what is added to the gradient, times the parameters (PyTorch's `weight_decay`)"""
+    restart: bool = True
+    """start every fit from the imported weights and a zero head rather than from the last fit's network"""
+    batch_norm: Literal["train", "frozen"] = "train"
+    """train: normalise by the minibatch and move the running statistics; frozen: by the imported ones"""
+    trained: Literal["all", "layer4", "head"] = "all"
+    """what is trained: all, a ResNet's last stage and the head, or the head alone"""
+    augment: bool = False
+    """flip training images left to right at random, and turn them by up to pi/12"""
+    recompute: bool = False
+    """recompute a stage's activations in the backward pass instead of keeping them (`jax.checkpoint`)"""
+    block: int = 64
+    """rows in a block when all rows are predicted"""
+    episodes_at_once: int = 1
+    """episodes that run at the same time; `--plan` says how many have room"""
+
+    def __post_init__(self):
+        _positive(self, "learning_rate", "epochs", "block", "episodes_at_once")
+        _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2, for batch normalisation")
+        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+
+
+@dataclass(frozen=True)
 class EnvironmentConfig:
     """The Markov decision process: what is labelled, what the agent sees, what it is rewarded for."""
 
+    classifier: Literal["linear_probe", "finetune"] = "linear_probe"
+    """what is refitted after every step: a linear head on frozen latents, or the whole network"""
     budget: int = 60
     """labels at the end of an episode, the initial ones included"""
     batch: int = 1
@@ -283,7 +324,8 @@ class Config:
 
     inputs: InputConfig = field(default_factory=InputConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
-    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -301,49 +343,15 @@ class Config:
             f"empty or one of {', '.join(features)}",
         )
 
+    @property
+    def finetunes(self) -> bool:
+        """Whether the classifier trains the whole network, and so needs images."""
+        return self.environment.classifier == "finetune"
 
-def paper() -> Config:
-    """The paper's settings (sections 3 and 4.2), with LAL-RL's where it says that it keeps them."""
-    return Config(
-        classifier=ClassifierConfig(solver="gd"),
-        environment=EnvironmentConfig(batch_selection="top_n", standardise=False),
-        agent=AgentConfig(replay="prioritised"),
-        train=TrainConfig(episodes=10, iterations=40),
-    )
-
-
-def default() -> Config:
-    """The steadiest recipe that the experiments in BUILD_NOTES.md support."""
-    return Config(
-        environment=EnvironmentConfig(
-            state_features=("top_probability", "progress"),
-            action_features=DEFAULT_FEATURES,
-        ),
-        agent=AgentConfig(
-            hidden=(64, 64),
-            residual="uncertain_typicality",
-            residual_weight=0.1,
-            gamma=0.5,
-            learning_rate=3e-4,
-            loss="huber",
-            gradient_clip=1.0,
-            batch_size=128,
-            replay_capacity=50_000,
-        ),
-        train=TrainConfig(
-            iterations=40,
-            updates=80,
-            candidates=128,
-            target_candidates=32,
-            epsilon_start=0.5,
-            scale_reward=True,
-            time_baseline=True,
-            tasks=16,
-            task_pool=800,
-            patience=0,
-            validation_every=10,
-        ),
-    )
+    @property
+    def episodes_at_once(self) -> int | None:
+        """Episodes that run at the same time; None: all there are, and all seeds."""
+        return self.finetune.episodes_at_once if self.finetunes else None
 
 
 def from_dict(content: dict[str, Any]) -> Config:
@@ -353,6 +361,8 @@ def from_dict(content: dict[str, Any]) -> Config:
       ValueError: for a part or a field that is no setting, or a value that is not allowed.
     """
     parts = {}
+    foreign = sorted(set(content) - {part.name for part in fields(Config)})
+    _require(not foreign, "config", ", ".join(foreign), f"made of {', '.join(part.name for part in fields(Config))}")
     for part in fields(Config):
         values = content.get(part.name, {})
         known = {f.name for f in fields(part.type)}  # type: ignore[arg-type]
@@ -361,6 +371,3 @@ def from_dict(content: dict[str, Any]) -> Config:
         tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         parts[part.name] = part.type(**tuples)  # type: ignore[operator]
     return Config(**parts)
-
-
-PRESETS = {"default": default, "paper": paper}

@@ -97,6 +97,7 @@ def load(
     group_regex: str | None = None,
     strict: bool = False,
     data_dir: str | Path = "~/tensorflow_datasets",
+    images: bool = False,
 ) -> Dataset:
     """A data set by its name or path.
 
@@ -108,6 +109,7 @@ def load(
       group_regex: for folders and TFDS, where the group of an image stands in its file name.
       strict: an image that cannot be read is an error, not a notice.
       data_dir: where TFDS data sets are.
+      images: a bundled data set of images (digits) as images, not as features.
 
     Raises:
       DataError: one line, for whatever cannot be read or used.
@@ -130,7 +132,8 @@ def load(
         from sklearn import datasets
 
         bunch = getattr(datasets, BUNDLED[source])()
-        return from_arrays(source, bunch.data, bunch.target, class_names=bunch.target_names)
+        inputs = bunch.images / bunch.images.max() if images and "images" in bunch else bunch.data
+        return from_arrays(source, inputs, bunch.target, class_names=bunch.target_names)
     if folder:
         from jaxal.images import load_folder
 

@@ -11,10 +11,9 @@ import os
 import tempfile
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,7 @@ from jaxal.data import DataError, Dataset
 from jaxal.decode import resize
 from jaxal.encoders import Encoder, Variables
 from jaxal.images import LazyImages, progress_bar
-from jaxal.noise import Noise, NoiseConfig, add_noise, noisy_copies
-from jaxal.splits import Split
+from jaxal.noise import Noise, NoiseConfig, add_noise
 
 PREPROCESSING = "decode and resize, 1"  # to be counted up when either gives other pixels
 PART_ROWS = 256  # rows that an interruption loses at most, give or take a batch
@@ -61,11 +59,7 @@ def embed(
     are not finite (broken weights), an unwritable cache folder.
     """
     rows = np.arange(len(dataset)) if rows is None else np.asarray(rows)
-    inputs, channels = dataset.inputs, len(encoder.mean)
-    if not isinstance(inputs, LazyImages) and (inputs.dtype != np.uint8 or inputs.ndim != 4):
-        raise DataError(f"{dataset.name}: holds features, not images; there is nothing to embed")
-    size = image_size or encoder.image_size or (224 if isinstance(inputs, LazyImages) else None)
-    load = partial(_load, inputs, size, channels)
+    inputs, size, load = _loader(dataset, encoder, image_size)
 
     # The head, if there is one, is not in the latents' way and must not be in their cache key.
     body = {**variables, "params": {k: v for k, v in variables["params"].items() if k != "head"}}
@@ -104,32 +98,6 @@ def embed(
     return latents
 
 
-def embed_noisy_pools(
-    dataset: Dataset,
-    encoder: Encoder,
-    variables: Variables,
-    latents: np.ndarray,
-    splits: Sequence[Split],
-    key: jax.Array,
-    fraction: float,
-    **options: Any,
-) -> tuple[Dataset, list[Split]]:
-    """Put noisy copies of a fraction of every pool, and of every source pool, in the place of clean ones.
-
-    A row may be in one seed's pool and in another's test part, so the clean latents stay, and noisy ones
-    follow.
-
-    latents: [n, D] float32, `embed`'s of the whole data set. fraction: 0..1. options: as for `embed`.
-    Consumes the key. Returns the data set of latents [n + m, D], and the splits with noisy rows (n or above)
-    in their pools.
-    """
-    draw, distort = jax.random.split(key)
-    rows, noisy = noisy_copies(draw, splits, fraction, len(dataset))
-    copies = embed(dataset, encoder, variables, rows=rows, noise=Noise(distort), **options)
-    extended = replace(dataset, inputs=latents).take(np.r_[: len(dataset), rows])
-    return replace(extended, inputs=np.concatenate([latents, copies])), noisy
-
-
 @partial(jax.jit, static_argnums=(0, 1))
 def latents_of(
     encoder: Encoder,
@@ -143,6 +111,25 @@ def latents_of(
     if config is not None and key is not None:
         images = 255 * add_noise(key, images.astype(jnp.float32) / 255, rows, config)
     return encoder.apply(variables, encoder.normalise(images)).latents
+
+
+def load_pixels(dataset: Dataset, encoder: Encoder, image_size: int | None = None) -> np.ndarray:
+    """All images of a data set as the encoder gets them: uint8 [n, H, W, channels]. Arguments as for `embed`.
+
+    Raises DataError, one line: inputs that are no images, or an image that cannot be read any more.
+    """
+    load = _loader(dataset, encoder, image_size)[2]
+    with ThreadPoolExecutor() as threads:
+        return np.stack(list(threads.map(load, range(len(dataset)))))
+
+
+def _loader(dataset: Dataset, encoder: Encoder, image_size: int | None) -> tuple[Any, int | None, Callable]:
+    """The inputs, the side that they are resized to (None: not at all), and (row) -> one image for the device."""
+    inputs = dataset.inputs
+    if not isinstance(inputs, LazyImages) and (inputs.dtype != np.uint8 or inputs.ndim != 4):
+        raise DataError(f"{dataset.name}: holds features, not images; there is nothing to embed")
+    size = image_size or encoder.image_size or (224 if isinstance(inputs, LazyImages) else None)
+    return inputs, size, partial(_load, inputs, size, len(encoder.mean))
 
 
 def _load(inputs: Any, size: int | None, channels: int, row: int) -> np.ndarray:

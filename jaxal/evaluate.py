@@ -16,7 +16,7 @@ from jaxal.environment import Environment, State, holdout_logits
 from jaxal.episode import rollout
 from jaxal.metrics import METRICS
 from jaxal.strategies import Strategy
-from jaxal.task import Task, select
+from jaxal.task import SEEDS, Task, for_each, select
 
 
 class Curves(NamedTuple):
@@ -28,11 +28,12 @@ class Curves(NamedTuple):
 
 
 def make_evaluation(
-    environment: Environment, strategies: dict[str, Strategy], batch: int, starts: int
+    environment: Environment, strategies: dict[str, Strategy], batch: int, starts: int, at_once: int | None = None
 ) -> Callable[[jax.Array, dict[str, Any], Task, chex.PRNGKey], Any]:
     """A pure function of one seed: (strategy number, params by name, bank of one task, key) -> metrics and picks.
 
     The key alone decides the initial sets and every random number, so that strategies are compared pair by pair.
+    `at_once` episodes run side by side (None: all).
     """
     names = list(strategies)
     sequential = jnp.array([strategies[name].sequential for name in names])
@@ -63,7 +64,7 @@ def make_evaluation(
             )
             return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest), picks
 
-        return jax.vmap(episode)(jax.random.split(key, starts))
+        return for_each(episode, (0,), at_once)(jax.random.split(key, starts))
 
     return evaluate
 
@@ -77,6 +78,7 @@ def evaluate_all(
     *,
     batch: int,
     starts: int,
+    at_once: int | None = None,
     progress: Callable[[int, int, str], None] = lambda done, total, note: None,
 ) -> dict[str, Curves]:
     """Curves of every strategy.
@@ -89,10 +91,12 @@ def evaluate_all(
       key: consumed here.
       batch: N, labels a step.
       starts: initial sets per seed.
+      at_once: episodes that run side by side, of one seed after another; None: all episodes of all seeds.
       progress: called with (strategies done, all, name).
     """
     seeds = banks.index.shape[0]
-    run = jax.jit(jax.vmap(make_evaluation(environment, strategies, batch, starts), (None, 0, 0, 0)))
+    evaluate = make_evaluation(environment, strategies, batch, starts, at_once)
+    run = jax.jit(for_each(evaluate, (None, 0, SEEDS, 0), None if at_once is None else 1))
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(seeds))
     out = {}
     for i, name in enumerate(strategies):

@@ -11,18 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxal.cem import make_cem
-from jaxal.classifier import linear_probe
+from jaxal.classifier import Classifier, linear_probe
 from jaxal.config import Config
 from jaxal.data import Dataset
 from jaxal.ddqn import Agent, make_agent
+from jaxal.encoders import make_encoder
 from jaxal.environment import Environment, make_environment
 from jaxal.evaluate import Curves, evaluate_all
+from jaxal.finetune import finetune
 from jaxal.observation import state_size
 from jaxal.replay import Transition, make_replay, memory_bytes
 from jaxal.splits import Split, split
 from jaxal.strategies import all_strategies
-from jaxal.task import Rows, Task, make_task, stack, standardise
-from jaxal.train import Progress, Snapshot, Sources, Trained, make_trainer, train
+from jaxal.task import Images, Rows, Task, for_each, make_task, stack, standardise
+from jaxal.train import OVER_SEEDS, Progress, Snapshot, Sources, Trained, make_trainer, train
 from jaxal.typiclust import plan
 
 
@@ -31,6 +33,7 @@ class Embedded(NamedTuple):
 
     dataset: Dataset
     latents: np.ndarray  # [n, D] float32
+    images: Images | None = None  # on the host, where the classifier trains on images
 
 
 class Recipe(NamedTuple):
@@ -39,6 +42,7 @@ class Recipe(NamedTuple):
     latents: np.ndarray  # [n, D] float32, of the whole data set
     labels: np.ndarray  # [n] int32, -1 in rows of classes that the task does not have
     rows: Rows
+    first_image: int = 0  # place of the data set's first image among those of all data sets
 
 
 class Policies(NamedTuple):
@@ -49,7 +53,7 @@ class Policies(NamedTuple):
 
 
 def training_recipes(
-    config: Config, source: Embedded, parts: Split, rng: np.random.Generator
+    config: Config, source: Embedded, parts: Split, rng: np.random.Generator, first_image: int = 0
 ) -> list[tuple[Recipe, Recipe]]:
     """The training tasks of one data set and seed, each scored on reward rows and on validation rows.
 
@@ -61,8 +65,8 @@ def training_recipes(
     if settings.tasks == 1:
         return [
             (
-                Recipe(source.latents, labels, parts.training()),
-                Recipe(source.latents, labels, parts.validating()),
+                Recipe(source.latents, labels, parts.training(), first_image),
+                Recipe(source.latents, labels, parts.validating(), first_image),
             )
         ]
     rows = np.concatenate([parts.source_pool, parts.reward])
@@ -83,7 +87,7 @@ def training_recipes(
         validation = parts.validation[task_labels[parts.validation] >= 0]
         out.append(
             tuple(
-                Recipe(source.latents, task_labels, Rows(pool, parts.state, holdout))
+                Recipe(source.latents, task_labels, Rows(pool, parts.state, holdout), first_image)
                 for holdout in (reward, validation)
             )
         )
@@ -103,7 +107,10 @@ def make_bank(config: Config, recipes: Sequence[Recipe]) -> Task:
                 metric=config.environment.distance,
                 shape=(pool, state, holdout),
                 classes=classes,
-                keep_latents=config.classifier.solver == "adam",
+                first_image=r.first_image,
+                raw=config.finetunes or config.probe.latents == "raw",
+                keep_latents=not config.finetunes and config.probe.solver == "adam",
+                **({"gram_limit": -1} if config.finetunes else {}),
             )
             for r in recipes
         ]
@@ -119,21 +126,31 @@ def make_sources(config: Config, sources: Sequence[Embedded], splits: Sequence[S
       splits: for each seed, the split of each data set.
     """
     seeds = []
+    images, firsts = join_images(sources) if config.finetunes else (None, [0] * len(sources))
     for number, parts in enumerate(splits):
         rng = np.random.default_rng([config.evaluation.first_seed + number, 0x7A5C])
-        tasks = [training_recipes(config, s, p, rng) for s, p in zip(sources, parts, strict=True)]
+        tasks = [training_recipes(config, *each[:2], rng, each[2]) for each in zip(sources, parts, firsts, strict=True)]
         pairs = [pair for task in tasks for pair in task]
         dataset = jnp.asarray(np.repeat(np.arange(len(sources)), [len(task) for task in tasks]))
         seeds.append((*zip(*pairs, strict=True), dataset))
-    bank, validation = (pad_and_stack(config, [seed[i] for seed in seeds]) for i in range(2))
+    bank, validation = (pad_and_stack(config, [seed[i] for seed in seeds], images) for i in range(2))
     return Sources(bank, validation, jnp.stack([seed[2] for seed in seeds]))
 
 
-def pad_and_stack(config: Config, banks: Sequence[Sequence[Recipe]]) -> Task:
-    """One bank per seed, all of the same shapes: every leaf [seeds, M, ...]."""
+def join_images(sources: Sequence[Embedded]) -> tuple[Images, list[int]]:
+    """The images of all data sets behind one another, on the device, and where each data set's begin."""
+    parts = [source.images for source in sources if source.images is not None]
+    assert len(parts) == len(sources), "images are kept where the config finetunes"
+    firsts = np.cumsum([0, *(len(part.pixels) for part in parts)])[:-1].tolist()
+    pixels = jnp.asarray(parts[0].pixels if len(parts) == 1 else np.concatenate([part.pixels for part in parts]))
+    return Images(pixels, jax.tree.map(jnp.asarray, parts[0].variables)), firsts
+
+
+def pad_and_stack(config: Config, banks: Sequence[Sequence[Recipe]], images: Images | None) -> Task:
+    """One bank per seed, all of the same shapes: every leaf [seeds, M, ...], but for the images that all share."""
     made = make_bank(config, [recipe for bank in banks for recipe in bank])
     return jax.tree.map(lambda x: x.reshape(len(banks), -1, *x.shape[1:]), made)._replace(
-        index=jnp.tile(jnp.arange(len(banks[0]), dtype=jnp.int32), (len(banks), 1))
+        index=jnp.tile(jnp.arange(len(banks[0]), dtype=jnp.int32), (len(banks), 1)), images=images
     )
 
 
@@ -147,7 +164,18 @@ def environment_for(config: Config, banks: Task) -> Environment:
             f"budget is {settings.budget}; with {max(settings.initial, classes)} initial labels and "
             f"{settings.batch} labels a step it must be at least {max(settings.initial, classes) + settings.batch}"
         )
-    return make_environment(settings, linear_probe(config.classifier, settings.distance), classes, steps)
+    return make_environment(settings, classifier_for(config), classes, steps)
+
+
+def classifier_for(config: Config) -> Classifier:
+    """The classifier that the config names."""
+    metric = config.environment.distance
+    if not config.finetunes:
+        return linear_probe(config.probe, metric)
+    options = {"recompute": True} if config.finetune.recompute else {}
+    return finetune(
+        config.finetune, make_encoder(config.inputs.encoder, **config.inputs.encoder_options, **options), metric
+    )
 
 
 def agent_for(config: Config, classes: int) -> Agent:
@@ -173,7 +201,8 @@ def training_memory(config: Config, sources: Sources) -> int:
         next_actions=shaped(next_candidates, features),
         next_mask=shaped(next_candidates, dtype=jnp.bool_),
     )
-    banks = sum(x.nbytes for x in jax.tree.leaves((sources.bank, sources.validation)))
+    own = (sources.bank._replace(images=None), sources.validation._replace(images=None), sources.bank.images)
+    banks = sum(x.nbytes for x in jax.tree.leaves(own))
     return banks + seeds * memory_bytes(agent.replay_capacity, transition)
 
 
@@ -204,7 +233,7 @@ def train_policies(
     trained = train(trainer, config, sources, keys[0], progress=progress, resume=resume, save=save)
     seeds = len(sources.dataset)
     if "linear_cem" in config.evaluation.strategies:
-        search = jax.jit(jax.vmap(make_cem(config, environment)))
+        search = jax.jit(for_each(make_cem(config, environment), (OVER_SEEDS, 0), 1 if config.finetunes else None))
         weights = jax.device_get(search(sources, jax.random.split(keys[1], seeds)))
     else:
         weights = np.zeros((seeds, len(config.environment.action_features)), np.float32)
@@ -246,7 +275,7 @@ def compare_strategies(
     """Runs every strategy of the config on the pool and test rows of each seed's split of `target`."""
     settings = config.environment
     tests = [[Recipe(target.latents, target.dataset.labels, parts.testing())] for parts in splits]
-    banks = pad_and_stack(config, tests)
+    banks = pad_and_stack(config, tests, join_images([target])[0] if config.finetunes else None)
     environment = environment_for(config, banks)
     agent = agent_for(config, len(target.dataset.classes))
     available = all_strategies(agent.values, settings.batch_selection == "sequential")
@@ -270,6 +299,7 @@ def compare_strategies(
         jax.random.key(config.evaluation.first_seed + 1),
         batch=settings.batch,
         starts=config.evaluation.starts,
+        at_once=config.episodes_at_once,
         progress=progress,
     )
     return Evaluation(curves, {name: strategy.kind for name, strategy in strategies.items()}, labels)

@@ -10,10 +10,12 @@ import numpy as np
 
 from jaxal.config import InputConfig
 from jaxal.data import DataError, load
-from jaxal.embed import embed, embed_noisy_pools
+from jaxal.embed import embed, load_pixels
 from jaxal.encoders import Encoder, make_encoder
 from jaxal.experiment import Embedded
+from jaxal.noise import Noise, add_noise, noisy_copies
 from jaxal.splits import Split
+from jaxal.task import Images
 from jaxal.weights import load_weights
 
 
@@ -33,10 +35,10 @@ class Read(NamedTuple):
     reader: Reader | None
 
 
-def read(source: str, config: InputConfig) -> Read:
+def read(source: str, config: InputConfig, keep_images: bool = False) -> Read:
     """Reads a data set and embeds its images.
 
-    Features are latents as they are. Images go through `config.encoder`.
+    Features are latents as they are. Images go through `config.encoder`; `keep_images` keeps them beside their latents.
 
     Raises:
       ValueError: one line, for a data set, an encoder or weights that cannot be used.
@@ -47,14 +49,17 @@ def read(source: str, config: InputConfig) -> Read:
         group_regex=config.group_regex or None,
         strict=config.strict,
         data_dir=config.data_dir,
+        images=bool(config.encoder),
     )
     if isinstance(dataset.inputs, np.ndarray) and dataset.inputs.ndim == 2:
+        if keep_images:
+            raise DataError(f"{dataset.name}: --classifier finetune is for images, and this data set holds features")
         if config.encoder:
             dataset = dataset.noting("holds features, not images: the encoder is not used")
         return Read(Embedded(dataset, dataset.inputs.astype(np.float32)), None)
     if not config.encoder:
         raise DataError(f"{dataset.name}: holds images; name an --encoder, such as resnet50 or efficientnet-lite0")
-    encoder = make_encoder(config.encoder)
+    encoder = make_encoder(config.encoder, **config.encoder_options)
     weights = load_weights(encoder, config.weights or None)
     options = {
         "cache_dir": Path(config.cache_dir).expanduser(),
@@ -62,27 +67,33 @@ def read(source: str, config: InputConfig) -> Read:
     }
     latents = embed(dataset, encoder, weights.variables, **options)
     dataset = dataset.noting(f"latents from {config.encoder}, weights {weights.origin}", *weights.notices)
-    return Read(Embedded(dataset, latents), Reader(encoder, weights.variables, options))
+    images = None
+    if keep_images:
+        body = weights.variables | {"params": {k: v for k, v in weights.variables["params"].items() if k != "head"}}
+        images = Images(load_pixels(dataset, encoder, options["image_size"]), body)
+    return Read(Embedded(dataset, latents, images), Reader(encoder, weights.variables, options))
 
 
 def with_noise(read_: Read, splits: Sequence[Split], config: InputConfig, seed: int) -> tuple[Embedded, list[Split]]:
-    """The same data set with a fraction of every pool replaced by noisy copies; all other rows stay clean.
+    """The same data set with a fraction of every pool, and source pool, replaced by noisy copies.
+
+    A row may be in one seed's pool and in another's test part, so the clean rows [n] stay, and noisy ones follow.
+    Returns the data set of n + m rows, and the splits with noisy rows (n or above) in their pools.
 
     Raises:
       DataError: when there are no images to add noise to.
     """
-    (dataset, latents), reader = read_
+    (dataset, latents, images), reader = read_
     if reader is None:
         raise DataError(f"{dataset.name}: --noise is for images, and this data set holds features")
-    noisy, moved = embed_noisy_pools(
-        dataset,
-        reader.encoder,
-        reader.variables,
-        latents,
-        splits,
-        jax.random.key(seed),
-        config.noise,
-        **reader.options,
-    )
-    clean = replace(noisy, notices=dataset.notices).noting(f"{config.noise:.0%} of the pool images carry noise")
-    return Embedded(clean, np.asarray(noisy.inputs)), moved
+    draw, distort = jax.random.split(jax.random.key(seed))
+    rows, moved = noisy_copies(draw, splits, config.noise, len(dataset))
+    copies = embed(dataset, reader.encoder, reader.variables, rows=rows, noise=Noise(distort), **reader.options)
+    joined = np.concatenate([latents, copies])
+    noisy = replace(dataset, inputs=latents).take(np.r_[: len(dataset), rows])
+    noisy = replace(noisy, inputs=joined).noting(f"{config.noise:.0%} of the pool images carry noise")
+    if images is not None:
+        batches = np.array_split(rows, max(len(rows) // 64, 1))
+        pixels = [add_noise(distort, images.pixels[batch], batch) for batch in batches if len(batch)]
+        images = images._replace(pixels=np.concatenate([images.pixels, *pixels]))
+    return Embedded(noisy, joined, images), moved

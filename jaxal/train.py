@@ -20,7 +20,7 @@ from jaxal.environment import Environment, State, accuracy, holdout_logits
 from jaxal.episode import Score, as_transition, epsilon_greedy, rollout
 from jaxal.replay import Replay
 from jaxal.strategies import random
-from jaxal.task import Task, select
+from jaxal.task import SEEDS, Task, for_each, select
 
 Progress = Callable[[int, int, str], None]
 """called with (steps done, steps in all, a note)"""
@@ -49,6 +49,10 @@ class Sources(NamedTuple):
     bank: Task  # tasks scored on reward rows
     validation: Task  # the same tasks scored on validation rows
     dataset: jax.Array  # [M] int32, the data set that each task was cut from
+
+
+OVER_SEEDS = Sources(SEEDS, SEEDS, 0)  # pyright: ignore[reportArgumentType]
+"""Axes of sources with a leading seed axis, as `task.for_each` takes them."""
 
 
 class Trainer(NamedTuple):
@@ -97,7 +101,7 @@ def make_trainer(config: Config, environment: Environment, agent: Agent, replay:
                 candidates=settings.candidates,
             )[1]
 
-        return jax.vmap(episode)(tasks, jax.random.split(key, len(tasks)))
+        return for_each(episode, (0, 0), config.episodes_at_once)(tasks, jax.random.split(key, len(tasks)))
 
     def store(buffer, transitions, tasks, scaling, sources):
         """Adds transitions [E, T, ...] with scaled rewards."""
@@ -179,7 +183,8 @@ def make_trainer(config: Config, environment: Environment, agent: Agent, replay:
             )
             return jnp.mean(jnp.append(rest, first))
 
-        return jax.vmap(episode)(tasks, jax.random.split(jax.random.key(0), len(tasks)))
+        keys = jax.random.split(jax.random.key(0), len(tasks))
+        return for_each(episode, (0, 0), config.episodes_at_once)(tasks, keys)
 
     return Trainer(init, iterate, validate)
 
@@ -250,7 +255,7 @@ def train(
     epsilons = np.linspace(settings.epsilon_start, settings.epsilon_end, settings.iterations, dtype=np.float32)
     keys = jax.vmap(lambda s: jax.random.split(jax.random.fold_in(key, s), settings.iterations + 1))(jnp.arange(seeds))
     began = time.perf_counter()
-    (init, iterate, validate), shapes = _compile(trainer, sources, keys)
+    (init, iterate, validate), shapes = _compile(trainer, sources, keys, seeds_at_once=1 if config.finetunes else None)
     compiled = time.perf_counter()
     history = History(
         iteration=np.zeros((), np.int32),
@@ -280,11 +285,11 @@ def train(
     return Trained(jax.device_get(state.best_params), history, seconds, compiled - began)
 
 
-def _compile(trainer: Trainer, sources: Sources, keys: chex.PRNGKey):
+def _compile(trainer: Trainer, sources: Sources, keys: chex.PRNGKey, seeds_at_once: int | None):
     """The three functions over all seeds, compiled at the same time; and the shapes of their state."""
-    init = jax.jit(jax.vmap(trainer.init))
-    iterate = jax.jit(jax.vmap(trainer.iterate, (0, 0, None, 0)), donate_argnums=0)
-    validate = jax.jit(jax.vmap(trainer.validate), donate_argnums=0)
+    init = jax.jit(for_each(trainer.init, (OVER_SEEDS, 0), seeds_at_once))
+    iterate = jax.jit(for_each(trainer.iterate, (0, OVER_SEEDS, None, 0), seeds_at_once), donate_argnums=0)
+    validate = jax.jit(for_each(trainer.validate, (0, OVER_SEEDS), seeds_at_once), donate_argnums=0)
     state = jax.eval_shape(init, sources, keys[:, 0])
     lowered = (
         init.lower(sources, keys[:, 0]),

@@ -47,11 +47,14 @@ def load_weights(encoder: Encoder, source: str | Path | None = None) -> Weights:
       as in torchvision, timm or Hugging Face transformers,
     - a path to a folder that `save_weights` wrote,
     - `hf:OWNER/NAME[/FILE][@REVISION]`: fetched once by huggingface_hub, from then on read from its cache,
-    - `pip:PACKAGE/FILE`: a file inside an installed Python package.
+    - `pip:PACKAGE/FILE`: a file inside an installed Python package,
+    - `random`: no training at all, the same numbers every time.
 
     Half-precision tensors become float32. Raises WeightsError, whose first line names the source, what is
     wrong and what would be right; where tensors do not match, a list follows: - expected, + found.
     """
+    if source == "random":
+        return Weights(encoder.init(jax.random.key(0)), "random", ())
     if encoder.weights is None:
         if source is not None:
             raise WeightsError(f"{source}: encoder {encoder.name} has no weights to load; name none")

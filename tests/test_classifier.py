@@ -8,7 +8,7 @@ import reference
 from worlds import cut
 
 from jaxal.classifier import Fitted, Labelled, linear_probe
-from jaxal.config import ClassifierConfig
+from jaxal.config import ProbeConfig
 from jaxal.task import Task, make_task, select
 
 SLOTS, BATCH = 36, 12  # three fits
@@ -30,7 +30,7 @@ def tasks(dataset, **options) -> tuple[Task, reference.Problem, np.ndarray]:
     return select(bank, jnp.int32(0)), problem, order[:SLOTS].astype(np.int32)
 
 
-def fits(config: ClassifierConfig, task: Task, order: np.ndarray, unused: tuple[int, ...] = ()):
+def fits(config: ProbeConfig, task: Task, order: np.ndarray, unused: tuple[int, ...] = ()):
     """Fits one after another, as an episode does: (points labelled, logits [R, C], the whole)."""
     probe = linear_probe(config, EUCLIDEAN)
     fit = jax.jit(probe.fit, static_argnums=4)
@@ -47,7 +47,7 @@ def expected_logits(fit: reference.Fit, problem: reference.Problem, points: np.n
     return z @ fit(z[points], problem.pool_labels[points], problem.classes)
 
 
-def largest_difference(config: ClassifierConfig, dataset, fit: reference.Fit) -> float:
+def largest_difference(config: ProbeConfig, dataset, fit: reference.Fit) -> float:
     """Of the probabilities of all rows, over all fits of an episode."""
     task, problem, order = tasks(dataset)
     return max(
@@ -59,19 +59,19 @@ def largest_difference(config: ClassifierConfig, dataset, fit: reference.Fit) ->
 @pytest.mark.parametrize("l2", [0.1, 1.0])
 @pytest.mark.parametrize("dataset", DATA, indirect=True)
 def test_newton_equals_scikit_learn(dataset, l2):
-    config = ClassifierConfig(solver="newton", l2=l2, iterations=60)
+    config = ProbeConfig(solver="newton", l2=l2, iterations=60)
     assert largest_difference(config, dataset, reference.logistic(l2)) < 1e-3
 
 
 @pytest.mark.parametrize("dataset", DATA, indirect=True)
 def test_newton_converges_to_scikit_learn(dataset):
-    config = ClassifierConfig(solver="newton", l2=0.1, iterations=400)
+    config = ProbeConfig(solver="newton", l2=0.1, iterations=400)
     assert largest_difference(config, dataset, reference.logistic(0.1)) < 5e-5
 
 
 @pytest.mark.parametrize("dataset", DATA, indirect=True)
 def test_newton_as_configured_equals_scikit_learn(dataset):
-    config = ClassifierConfig()
+    config = ProbeConfig()
     assert config.solver == "newton"
     assert largest_difference(config, dataset, reference.logistic(config.l2)) < 1e-3
 
@@ -79,7 +79,7 @@ def test_newton_as_configured_equals_scikit_learn(dataset):
 @pytest.mark.parametrize("rate", [1e-4, 0.5])
 @pytest.mark.parametrize("dataset", ["digits", "breast_cancer"], indirect=True)
 def test_gd_equals_descent_on_the_weights(dataset, rate):
-    config = ClassifierConfig(solver="gd", learning_rate=rate, epochs=200)
+    config = ProbeConfig(solver="gd", learning_rate=rate, epochs=200)
     task, problem, order = tasks(dataset)
     for points, logits, _ in fits(config, task, order):
         truth = expected_logits(reference.descent(rate, 200), problem, points)
@@ -90,7 +90,7 @@ def test_gd_may_go_on_from_the_last_fit(wine):
     task, problem, order = tasks(wine)
     z = reference.with_one(np.vstack([problem.pool, problem.state, problem.holdout]))
     weights = np.zeros((z.shape[1], 3))
-    config = ClassifierConfig(solver="gd", learning_rate=0.5, epochs=20, restart=False)
+    config = ProbeConfig(solver="gd", learning_rate=0.5, epochs=20, restart=False)
     for points, logits, _ in fits(config, task, order):
         for _ in range(20):
             weights -= 0.5 * reference.cross_entropy_gradient(weights, z[points], problem.pool_labels[points])
@@ -114,14 +114,14 @@ def adam(rate: float, epochs: int) -> reference.Fit:
 
 
 def test_adam_equals_adam(wine):
-    config = ClassifierConfig(solver="adam", learning_rate=0.05, epochs=60)
+    config = ProbeConfig(solver="adam", learning_rate=0.05, epochs=60)
     assert largest_difference(config, wine, adam(0.05, 60)) < 5e-4
 
 
 SOLVERS = {
-    "newton": (ClassifierConfig(solver="newton", l2=0.1, iterations=200), reference.logistic(0.1)),
-    "gd": (ClassifierConfig(solver="gd", learning_rate=0.5, epochs=30), reference.descent(0.5, 30)),
-    "adam": (ClassifierConfig(solver="adam", learning_rate=0.05, epochs=30), adam(0.05, 30)),
+    "newton": (ProbeConfig(solver="newton", l2=0.1, iterations=200), reference.logistic(0.1)),
+    "gd": (ProbeConfig(solver="gd", learning_rate=0.5, epochs=30), reference.descent(0.5, 30)),
+    "adam": (ProbeConfig(solver="adam", learning_rate=0.05, epochs=30), adam(0.05, 30)),
 }
 
 
@@ -149,15 +149,15 @@ def test_no_gram_matrix_gives_the_same(solver, wine):
 
 def test_before_any_label_all_classes_are_equally_likely(wine):
     task, _, _ = tasks(wine, classes=5)
-    logits = linear_probe(ClassifierConfig(), EUCLIDEAN).init(task, SLOTS).logits
+    logits = linear_probe(ProbeConfig(), EUCLIDEAN).init(task, SLOTS).logits
     np.testing.assert_allclose(jax.nn.softmax(logits)[:, :3], 1 / 3, rtol=1e-6)
     assert not np.asarray(jax.nn.softmax(logits)[:, 3:]).any()
 
 
 def test_presuming_a_label_touches_the_geometry_alone(wine):
     task, problem, order = tasks(wine)
-    probe = linear_probe(ClassifierConfig(), EUCLIDEAN)
-    points, _, fitted = next(fits(ClassifierConfig(), task, order))
+    probe = linear_probe(ProbeConfig(), EUCLIDEAN)
+    points, _, fitted = next(fits(ProbeConfig(), task, order))
     after = probe.presume(task, fitted, jnp.int32(77))
     np.testing.assert_array_equal(after.logits, fitted.logits)
     assert float(after.geometry.labelled_size) == BATCH + 1

@@ -12,13 +12,17 @@ import pytest
 from PIL import Image
 
 from jaxal import embed as module
+from jaxal.config import InputConfig
 from jaxal.data import DataError, Dataset
 from jaxal.decode import decode, resize
-from jaxal.embed import embed, embed_noisy_pools, latents_of
+from jaxal.embed import embed, latents_of, load_pixels
 from jaxal.encoders import make_encoder
+from jaxal.experiment import Embedded
 from jaxal.images import LazyImages, digest, load_folder
+from jaxal.latents import Read, Reader, with_noise
 from jaxal.noise import Noise, NoiseConfig, add_noise
 from jaxal.splits import Split
+from jaxal.task import Images
 
 PIXELS = make_encoder("pixels")
 NOTHING = PIXELS.init(jax.random.key(0))
@@ -229,7 +233,11 @@ def test_noise_reaches_pools_only(scans, tmp_path):
     cut = lambda r: Split(r[:6], r[6:12], r[12:14], r[14:16], r[16:18], r[18:])
     splits = [cut(np.random.default_rng(seed).permutation(N)) for seed in range(2)]
     options = {"cache_dir": tmp_path, "image_size": 8, "batch_size": 4, "progress": quiet}
-    dataset, noisy = embed_noisy_pools(scans.dataset, PIXELS, NOTHING, clean, splits, jax.random.key(0), 0.5, **options)
+    pixels = load_pixels(scans.dataset, PIXELS, 8)
+    read = Read(Embedded(scans.dataset, clean, Images(pixels, NOTHING)), Reader(PIXELS, NOTHING, options))
+    (dataset, latents, images), noisy = with_noise(read, splits, InputConfig(noise=0.5), 0)
+    np.testing.assert_array_equal(dataset.inputs, latents)
+    np.testing.assert_allclose(images.pixels.reshape(len(dataset), -1) / 255, latents, atol=0.5 / 255 + 1e-6)
     assert dataset.inputs.shape == (len(dataset), 192)
     np.testing.assert_array_equal(dataset.inputs[:N], clean)
     distorted = embed_pixels(scans, tmp_path, noise=Noise(jax.random.split(jax.random.key(0))[1]))

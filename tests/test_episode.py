@@ -13,7 +13,7 @@ from worlds import CONVERGED, World, build, cut, load, player
 
 from jaxal import episode, strategies, typiclust
 from jaxal.classifier import Labelled
-from jaxal.config import AgentConfig, ClassifierConfig, EnvironmentConfig
+from jaxal.config import AgentConfig, EnvironmentConfig, ProbeConfig
 from jaxal.ddqn import make_agent
 from jaxal.task import Rows
 
@@ -38,7 +38,7 @@ WORLDS = {
         {"batch": 3, "distance": "cosine"},
     ),
     "top three, descent": (
-        *("wine", 80, 78, 8, ClassifierConfig(solver="gd", learning_rate=0.5), reference.descent(0.5, 200)),
+        *("wine", 80, 78, 8, ProbeConfig(solver="gd", learning_rate=0.5), reference.descent(0.5, 200)),
         {"batch": 3, "batch_selection": "top_n", "distance": "squared_euclidean", "standardise": False},
     ),
     "two classes": ("breast_cancer", 200, 349, 15, CONVERGED, reference.logistic(0.1), {}),

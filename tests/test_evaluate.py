@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score
 from worlds import build, cut, load
 
 from jaxal import evaluate as evaluation
-from jaxal.config import AgentConfig, ClassifierConfig, EnvironmentConfig
+from jaxal.config import AgentConfig, EnvironmentConfig, ProbeConfig
 from jaxal.ddqn import make_agent
 from jaxal.environment import Environment, holdout_logits
 from jaxal.evaluate import Curves, evaluate_all
@@ -46,7 +46,7 @@ class Stage(NamedTuple):
 def stage() -> Stage:
     dataset = load("wine")
     worlds = [
-        build(dataset, cut(dataset, 70, STATE, 60, seed), SETTINGS, STEPS, ClassifierConfig(iterations=20))
+        build(dataset, cut(dataset, 70, STATE, 60, seed), SETTINGS, STEPS, ProbeConfig(iterations=20))
         for seed in range(SEEDS)
     ]
     environment = worlds[0].environment

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jaxal import config
+from jaxal import presets
 from jaxal.experiment import Embedded, split_all, training_recipes
 
 
 @pytest.mark.parametrize("tasks", [1, 6])
 @pytest.mark.parametrize("subsets", [False, True])
 def test_training_tasks_keep_to_source_and_reward_rows(digits, tasks, subsets):
-    base = config.default()
+    base = presets.default()
     settings = replace(base, train=replace(base.train, tasks=tasks, task_pool=100, class_subsets=subsets))
     parts = split_all(settings, digits)[0]
     source = Embedded(digits, digits.inputs.astype(np.float32))

@@ -9,7 +9,7 @@ from jax import export
 from worlds import World, build, cut, load
 
 from jaxal.classifier import linear_probe
-from jaxal.config import AgentConfig, ClassifierConfig, Config, EnvironmentConfig, TrainConfig
+from jaxal.config import AgentConfig, Config, EnvironmentConfig, ProbeConfig, TrainConfig
 from jaxal.ddqn import make_agent
 from jaxal.environment import make_environment
 from jaxal.evaluate import make_evaluation
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("vmapped_keys")
 @cache
 def world(solver: str) -> World:
     dataset = load("wine")
-    classifier = ClassifierConfig(solver=solver, iterations=5, epochs=5)  # pyright: ignore[reportArgumentType]
+    classifier = ProbeConfig(solver=solver, iterations=5, epochs=5)  # pyright: ignore[reportArgumentType]
     settings = EnvironmentConfig(budget=12, batch=2)
     return build(dataset, cut(dataset, 60, 10, 50), settings, 3, classifier, keep_latents=solver == "adam")
 
@@ -43,12 +43,12 @@ def check(exported: export.Exported) -> None:
 def test_the_training_iteration(solver, replay):
     w = world(solver)
     config = Config(
-        classifier=ClassifierConfig(solver=solver, iterations=5, epochs=5),
+        probe=ProbeConfig(solver=solver, iterations=5, epochs=5),
         environment=w.settings,
         agent=AgentConfig(hidden=(8,), batch_size=4, replay_capacity=32, replay=replay),
         train=TrainConfig(warm_start_episodes=2, episodes=2, updates=2, candidates=8, target_candidates=4),
     )
-    environment = make_environment(w.settings, linear_probe(config.classifier, "euclidean"), 3, 3)
+    environment = make_environment(w.settings, linear_probe(config.probe, "euclidean"), 3, 3)
     agent = make_agent(config.agent, 10, w.settings.action_features, 2)
     trainer = make_trainer(config, environment, agent, make_replay(config.agent), 1)
     sources = shapes(Sources(w.bank, w.bank, jnp.zeros(1, jnp.int32)))

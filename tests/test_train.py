@@ -12,7 +12,7 @@ from worlds import cut, load
 
 from jaxal import train as training
 from jaxal.classifier import linear_probe
-from jaxal.config import AgentConfig, ClassifierConfig, Config, EnvironmentConfig, TrainConfig
+from jaxal.config import AgentConfig, Config, EnvironmentConfig, ProbeConfig, TrainConfig
 from jaxal.ddqn import make_agent
 from jaxal.environment import Environment, make_environment
 from jaxal.replay import make_replay
@@ -21,7 +21,7 @@ from jaxal.train import Sources, Trainer, make_trainer, stabilised, train
 
 STEPS, STATE = 5, 10
 CONFIG = Config(
-    classifier=ClassifierConfig(iterations=10),
+    probe=ProbeConfig(iterations=10),
     environment=EnvironmentConfig(budget=20, reward="probability"),
     agent=AgentConfig(hidden=(8,), batch_size=8, replay_capacity=64, learning_rate=1e-2),
     train=TrainConfig(
@@ -64,7 +64,7 @@ def setting(config: Config = CONFIG) -> Setting:
             )
             banks[part].append(task._replace(latents=None))
     bank, validation = stack(banks["reward"]), stack(banks["validation"])
-    probe = linear_probe(config.classifier, "euclidean")
+    probe = linear_probe(config.probe, "euclidean")
     environment = make_environment(config.environment, probe, 3, STEPS)
     agent = make_agent(config.agent, STATE, config.environment.action_features, config.environment.batch)
     trainer = make_trainer(config, environment, agent, make_replay(config.agent), 2)

@@ -10,14 +10,14 @@ import numpy as np
 from sklearn import datasets
 
 from jaxal.classifier import Labelled, linear_probe
-from jaxal.config import ClassifierConfig, EnvironmentConfig
+from jaxal.config import EnvironmentConfig, ProbeConfig
 from jaxal.data import Dataset
 from jaxal.environment import Environment, accuracy, holdout_logits, make_environment
 from jaxal.episode import Step, rollout
 from jaxal.strategies import Strategy
 from jaxal.task import Rows, Task, make_task, select
 
-CONVERGED = ClassifierConfig(solver="newton", l2=0.1, iterations=400)
+CONVERGED = ProbeConfig(solver="newton", l2=0.1, iterations=400)
 """For comparisons in which the solver's own error must not show."""
 
 
@@ -59,7 +59,7 @@ def build(
     rows: Rows,
     settings: EnvironmentConfig,
     steps: int,
-    classifier: ClassifierConfig = CONVERGED,
+    classifier: ProbeConfig = CONVERGED,
     **task_options,
 ) -> World:
     """A world; `task_options` go to `make_task`."""

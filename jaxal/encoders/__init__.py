@@ -1,5 +1,6 @@
 """Encoders by name. A new one takes a module with a factory, and a line in `ENCODERS`."""
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 
@@ -20,10 +21,13 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
 
 
 def make_encoder(name: str, **options) -> Encoder:
-    """The encoder of that name; `options` go to its factory (ResNets: `width`, `dtype`).
+    """The encoder of that name; `options` go to its factory (ResNets: `width`, `dtype`, `recompute`).
 
-    Raises ValueError, on one line, for a name that is not in `ENCODERS`.
+    Raises ValueError, on one line, for a name that is not in `ENCODERS`, or an option that its factory has not.
     """
     if name not in ENCODERS:
         raise ValueError(f"encoder {name!r} is not one of {', '.join(ENCODERS)}")
+    foreign = options.keys() - inspect.signature(ENCODERS[name]).parameters.keys()
+    if foreign:
+        raise ValueError(f"encoder {name} has no {', '.join(sorted(foreign))}; leave it out")
     return ENCODERS[name](**options)

@@ -100,6 +100,7 @@ class ResNet(nn.Module):
     bottleneck: bool
     width: int
     dtype: jnp.dtype
+    recompute: bool
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
@@ -107,9 +108,10 @@ class ResNet(nn.Module):
         x = images.astype(self.dtype)
         stem = _conv(7, x.shape[-1], self.width, 2, "conv1")
         x = _max_pool(nn.relu(conv_norm(stem, _norm(self.width, name="bn1"), x, train)))
+        stage = nn.remat(Stage, static_argnums=2) if self.recompute else Stage
         for i, blocks in enumerate(self.stages):
             stride = 1 if i == 0 else 2
-            x = Stage(self.width * 2**i, blocks, stride, self.bottleneck, name=f"layer{i + 1}")(x, train)
+            x = stage(self.width * 2**i, blocks, stride, self.bottleneck, name=f"layer{i + 1}")(x, train)
         return x.astype(jnp.float32).mean((1, 2))
 
 
@@ -151,12 +153,13 @@ def variable_path(name: str) -> str | None:
 
 
 @cache
-def make(depth: int, width: int = 64, dtype: str = "float32") -> Encoder:
+def make(depth: int, width: int = 64, dtype: str = "float32", recompute: bool = False) -> Encoder:
     """ResNet of a depth in 18, 34, 50, 101, 152. Equal arguments give the same object, hence the same jit
     traces.
 
     width: channels of the first stage. dtype: of the computation, "float32" or "bfloat16"; parameters,
-    statistics and latents stay float32. Raises ValueError for another depth or dtype.
+    statistics and latents stay float32. recompute: keep the activations between the stages alone for the
+    backward pass, and compute the others again. Raises ValueError for another depth or dtype.
     """
     if depth not in _DEPTHS:
         raise ValueError(f"resnet depth {depth} is not one of {', '.join(map(str, _DEPTHS))}")
@@ -165,7 +168,7 @@ def make(depth: int, width: int = 64, dtype: str = "float32") -> Encoder:
     stages, bottleneck, commit = _DEPTHS[depth]
     return from_module(
         f"resnet{depth}",
-        ResNet(stages, bottleneck, width, jnp.dtype(dtype)),
+        ResNet(stages, bottleneck, width, jnp.dtype(dtype), recompute),
         width * (32 if bottleneck else 8),
         # torchvision's ImageNet constants, on the 0..255 scale
         mean=(0.485 * 255, 0.456 * 255, 0.406 * 255),

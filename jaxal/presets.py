@@ -1,0 +1,61 @@
+"""Settings that go together: the paper's, and the steadiest found. A preset is a function that returns a config."""
+
+from jaxal.config import PAPER_FEATURES, AgentConfig, Config, EnvironmentConfig, ProbeConfig, TrainConfig
+
+DEFAULT_FEATURES = (
+    *PAPER_FEATURES,
+    "margin",
+    "entropy",
+    "nearest_labelled",
+    "class_frequency",
+    "local_density",
+    "log_typicality",
+    "uncertain_typicality",
+)
+
+
+def paper() -> Config:
+    """The paper's settings (sections 3 and 4.2), with LAL-RL's where it says that it keeps them."""
+    return Config(
+        probe=ProbeConfig(solver="gd", latents="raw"),
+        environment=EnvironmentConfig(batch_selection="top_n", standardise=False),
+        agent=AgentConfig(replay="prioritised"),
+        train=TrainConfig(episodes=10, iterations=40),
+    )
+
+
+def default() -> Config:
+    """The steadiest recipe that the experiments in BUILD_NOTES.md support."""
+    return Config(
+        environment=EnvironmentConfig(
+            state_features=("top_probability", "progress"),
+            action_features=DEFAULT_FEATURES,
+        ),
+        agent=AgentConfig(
+            hidden=(64, 64),
+            residual="uncertain_typicality",
+            residual_weight=0.1,
+            gamma=0.5,
+            learning_rate=3e-4,
+            loss="huber",
+            gradient_clip=1.0,
+            batch_size=128,
+            replay_capacity=50_000,
+        ),
+        train=TrainConfig(
+            iterations=40,
+            updates=80,
+            candidates=128,
+            target_candidates=32,
+            epsilon_start=0.5,
+            scale_reward=True,
+            time_baseline=True,
+            tasks=16,
+            task_pool=800,
+            patience=0,
+            validation_every=10,
+        ),
+    )
+
+
+PRESETS = {"default": default, "paper": paper}
