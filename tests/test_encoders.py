@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict, unflatten_dict
-from goldens.seeded import probe, seeded_images, seeded_tensor
+from flax.traverse_util import flatten_dict
+from goldens.seeded import probe, seeded_images
 from jax import export
+from torchvision_names import relative_error, seeded_variables, torchvision_names
 
 from jaxal.encoders import ENCODERS, efficientnet_lite, make_encoder, resnet
 from jaxal.encoders.layers import BatchNorm
@@ -22,50 +23,6 @@ GOLDENS = Path(__file__).parent / "goldens"
 def strict():
     with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
         yield
-
-
-def torchvision_names(depth: int) -> dict[str, str]:
-    """Variable path -> torchvision's name, from the architecture rather than from our renaming."""
-    stages = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}[depth]
-    modules = {"conv1": "conv1", "bn1": "bn1", "head": "fc"}
-    for stage, blocks in enumerate(stages, start=1):
-        for block in range(blocks):
-            ours, theirs = f"layer{stage}/block{block}", f"layer{stage}.{block}"
-            for i in range(1, 4 if depth == 50 else 3):
-                modules |= {f"{ours}/{part}{i}": f"{theirs}.{part}{i}" for part in ("conv", "bn")}
-            if block == 0 and (stage > 1 or depth == 50):
-                modules[f"{ours}/downsample_conv"] = f"{theirs}.downsample.0"
-                modules[f"{ours}/downsample_bn"] = f"{theirs}.downsample.1"
-    names = {}
-    for ours, theirs in modules.items():
-        if ours == "head" or "conv" in ours:
-            names[f"params/{ours}/kernel"] = f"{theirs}.weight"
-        else:
-            names[f"params/{ours}/scale"] = f"{theirs}.weight"
-            names[f"batch_stats/{ours}/mean"] = f"{theirs}.running_mean"
-            names[f"batch_stats/{ours}/var"] = f"{theirs}.running_var"
-        if "conv" not in ours:
-            names[f"params/{ours}/bias"] = f"{theirs}.bias"
-    return names
-
-
-def seeded_variables(depth: int):
-    """The weights that the golden script gave to PyTorch, in our layout."""
-    template = flatten_dict(
-        jax.eval_shape(partial(make_encoder(f"resnet{depth}").init, classes=1000), jax.random.key(0)), sep="/"
-    )
-    names = torchvision_names(depth)
-    assert names.keys() == template.keys()
-    leaves = {}
-    for path, leaf in template.items():
-        order = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[len(leaf.shape)]  # of our axes in PyTorch's layout
-        theirs = seeded_tensor(names[path], tuple(leaf.shape[i] for i in order))
-        leaves[path] = jnp.asarray(theirs.transpose(np.argsort(order)))
-    return unflatten_dict(leaves, sep="/")
-
-
-def relative_error(ours, theirs) -> float:
-    return float(np.linalg.norm(np.asarray(ours) - theirs) / np.linalg.norm(theirs))
 
 
 def stage_outputs(depth: int, variables, images, train: bool):

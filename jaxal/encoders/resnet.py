@@ -100,7 +100,7 @@ class ResNet(nn.Module):
     bottleneck: bool
     width: int
     dtype: jnp.dtype
-    recompute: bool
+    recompute: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
