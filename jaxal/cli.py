@@ -54,6 +54,8 @@ class Run:
     """folder to write"""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """go on with the interrupted run in the folder"""
+    plan: tyro.conf.FlagCreatePairsOff[bool] = False
+    """with --classifier finetune: tell memory, operations and time on a GPU of 80 GB, and run nothing"""
     inputs: Annotated[InputConfig, Flat] = field(default_factory=InputConfig)
     environment: Annotated[EnvironmentConfig, Flat] = field(default_factory=EnvironmentConfig)
     evaluation: Annotated[EvaluationConfig, Flat] = field(default_factory=EvaluationConfig)

@@ -17,24 +17,23 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from jaxal import checkpoint, report, results, run_folders, tables
+from jaxal import checkpoint, checks, plan, report, results, run_folders, tables
 from jaxal.cli import Embed, Evaluate, Report, Run
 from jaxal.config import Config, from_dict
-from jaxal.data import DataError, Dataset
+from jaxal.data import DataError
 from jaxal.experiment import (
     Embedded,
     Evaluation,
     Policies,
-    classifier_for,
     compare_strategies,
+    encoder_of,
     make_sources,
     policy_shapes,
     split_all,
     train_policies,
     training_memory,
 )
-from jaxal.latents import read, with_noise
-from jaxal.observation import ACTION_FEATURES, STATE_FEATURES
+from jaxal.latents import open_dataset, read, with_noise
 from jaxal.splits import PARTS, Split
 from jaxal.train import Snapshot, Sources
 
@@ -42,7 +41,6 @@ console = Console(stderr=True)
 SAVE_EVERY = 30.0  # seconds between two checkpoints
 CLOSING_COLUMNS = ("strategy", "AULC", "68% interval", "final accuracy", "labels to")
 SOURCE_PARTS = ("source_pool", "state", "reward", "validation")  # of a data set that is only trained on
-LAST_SEED = 2**31 - 1
 
 
 def execute(request: Run | Evaluate | Report | Embed, command: str) -> None:
@@ -65,7 +63,9 @@ def execute(request: Run | Evaluate | Report | Embed, command: str) -> None:
 def run(request: Run, command: str) -> None:
     """Trains, compares and writes a run folder."""
     config = request.config
-    _check_settings(config)
+    checks.check_settings(config)
+    if request.plan:
+        return _tell_plan(request.dataset, config)
     target, splits = _read_and_split(request.dataset, config)
     named = [
         target if name == request.dataset else read(name, config.inputs, config.finetunes).embedded
@@ -76,13 +76,13 @@ def run(request: Run, command: str) -> None:
     cuts = [splits if s is target else split_all(config, s.dataset, train_only=True) for s in sources]
     source_splits = list(zip(*cuts, strict=True))
     for source, cut in ((target, splits), *zip(sources, cuts, strict=True)):
-        _check_parts(source.dataset, cut[0], PARTS if source is target else SOURCE_PARTS)
-    _check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
+        checks.check_parts(source.dataset, cut[0], PARTS if source is target else SOURCE_PARTS)
+    checks.check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
     learned = {"ddqn", "linear_cem"} & set(config.evaluation.strategies)
     made = make_sources(config, sources, source_splits) if learned else None
     if made is not None:
         smallest = int(np.min(np.sum(made.bank.pool_labels >= 0, -1)))
-        _check_room(config, "the smallest training task", made.bank.class_mask.shape[-1], smallest)
+        checks.check_room(config, "the smallest training task", made.bank.class_mask.shape[-1], smallest)
     asked = {
         "command": command,
         "dataset": request.dataset,
@@ -126,7 +126,7 @@ def evaluate(request: Evaluate, command: str) -> None:
     asked = run_folders.read_config(request.policy)
     saved = from_dict(asked["config"])
     config = _overridden(saved, request)
-    _check_settings(config)
+    checks.check_settings(config)
     if "ddqn" not in config.evaluation.strategies:
         raise ValueError("--strategies must hold ddqn, the policy to be evaluated")
     if "linear_cem" in config.evaluation.strategies and "linear_cem" not in saved.evaluation.strategies:
@@ -139,8 +139,8 @@ def evaluate(request: Evaluate, command: str) -> None:
     if not (request.policy / "policy").is_dir():
         raise ValueError(f"{request.policy} holds no policy; give the folder of a finished `jaxal run`")
     target, splits = _read_and_split(request.dataset, config)
-    _check_parts(target.dataset, splits[0], PARTS)
-    _check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
+    checks.check_parts(target.dataset, splits[0], PARTS)
+    checks.check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
     policies = _load_policies(config, request.policy, saved.evaluation.seeds, len(target.dataset.classes))
     policies = jax.tree.map(lambda x: x[: config.evaluation.seeds], policies)
     folder = run_folders.new(request.out, f"{request.policy.resolve().name}-on-{target.dataset.name}")
@@ -198,6 +198,15 @@ def embed(request: Embed) -> None:
     print(request.out)
 
 
+def _tell_plan(source: str, config: Config) -> None:
+    if not config.finetunes:
+        raise ValueError("--plan is for --classifier finetune; all episodes of a linear probe run side by side")
+    dataset = open_dataset(source, config.inputs)
+    size = config.inputs.image_size or encoder_of(config).image_size or 224
+    parts = split_all(config, dataset)[0]
+    print("\n".join(plan.describe(config, plan.needs(config, parts, len(dataset), size, len(dataset.classes)))))
+
+
 def _read_and_split(source: str, config: Config) -> tuple[Embedded, list[Split]]:
     """The data set that is compared on, and the split of each seed, its pools noisy where the config says so."""
     images = read(source, config.inputs, config.finetunes)
@@ -211,54 +220,6 @@ def _tell_notices(*data: Embedded) -> None:
     for dataset, *_ in data:
         for notice in dataset.notices:
             console.print(f"{dataset.name}: {notice}", style="yellow", markup=False, highlight=False)
-
-
-def _check_settings(config: Config) -> None:
-    """What the config cannot check by itself.
-
-    Raises:
-      ValueError: for the name of a feature that is none, a number that is none, a classifier that cannot be made, or
-        seeds that keys cannot hold.
-    """
-    for part in dataclasses.fields(config):
-        for name, value in dataclasses.asdict(getattr(config, part.name)).items():
-            if isinstance(value, float) and not np.isfinite(value):
-                raise ValueError(f"{name} is {value}; it must be a finite number")
-    environment, evaluation = config.environment, config.evaluation
-    for field, names, known in (
-        ("state_features", environment.state_features, STATE_FEATURES),
-        ("action_features", environment.action_features, ACTION_FEATURES),
-    ):
-        unknown = [name for name in names if name not in known]
-        if unknown or not names:
-            raise ValueError(f"{field} is {', '.join(unknown) or 'empty'}; it must be among {', '.join(known)}")
-    if config.finetunes and not config.inputs.encoder:
-        raise ValueError(
-            "classifier is 'finetune'; it trains an encoder of images: name an --encoder, such as resnet50"
-        )
-    classifier_for(config)
-    if evaluation.first_seed + evaluation.seeds > LAST_SEED:
-        raise ValueError(f"first_seed is {evaluation.first_seed}; first_seed + seeds must be at most {LAST_SEED}")
-
-
-def _check_parts(dataset: Dataset, parts: Split, needed: Sequence[str]) -> None:
-    """That no part of a split that is needed is empty."""
-    for name in needed:
-        if not len(getattr(parts, name)):
-            raise DataError(f"{dataset.name}: {len(dataset)} rows leave none for {name}; give more, or --split.{name}")
-
-
-def _check_room(config: Config, where: str, classes: int, pool: int) -> None:
-    """That an episode has at least one step, and a pool that lasts for all of them."""
-    settings = config.environment
-    first = max(settings.initial, classes)
-    if settings.budget < first + settings.batch:
-        raise ValueError(
-            f"budget is {settings.budget}; with {first} initial labels (at least one for each class of {where}) and "
-            f"{settings.batch} a step it must be at least {first + settings.batch}"
-        )
-    if settings.budget > pool:
-        raise ValueError(f"budget is {settings.budget}; it must be at most {pool}, the pool rows of {where}")
 
 
 def _overridden(config: Config, request: Evaluate) -> Config:

@@ -15,7 +15,7 @@ from jaxal.classifier import Classifier, linear_probe
 from jaxal.config import Config
 from jaxal.data import Dataset
 from jaxal.ddqn import Agent, make_agent
-from jaxal.encoders import make_encoder
+from jaxal.encoders import Encoder, make_encoder
 from jaxal.environment import Environment, make_environment
 from jaxal.evaluate import Curves, evaluate_all
 from jaxal.finetune import finetune
@@ -172,10 +172,13 @@ def classifier_for(config: Config) -> Classifier:
     metric = config.environment.distance
     if not config.finetunes:
         return linear_probe(config.probe, metric)
-    options = {"recompute": True} if config.finetune.recompute else {}
-    return finetune(
-        config.finetune, make_encoder(config.inputs.encoder, **config.inputs.encoder_options, **options), metric
-    )
+    return finetune(config.finetune, encoder_of(config), metric)
+
+
+def encoder_of(config: Config) -> Encoder:
+    """The encoder that the config names, with its activations recomputed where the config trains it so."""
+    recompute = {"recompute": True} if config.finetune.recompute else {}
+    return make_encoder(config.inputs.encoder, **config.inputs.encoder_options, **recompute)
 
 
 def agent_for(config: Config, classes: int) -> Agent:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxal.config import InputConfig
-from jaxal.data import DataError, load
+from jaxal.data import DataError, Dataset, load
 from jaxal.embed import embed, load_pixels
 from jaxal.encoders import Encoder, make_encoder
 from jaxal.experiment import Embedded
@@ -35,6 +35,18 @@ class Read(NamedTuple):
     reader: Reader | None
 
 
+def open_dataset(source: str, config: InputConfig) -> Dataset:
+    """The data set by its name or path, its images not yet embedded. Raises DataError, one line."""
+    return load(
+        source,
+        label_regex=config.label_regex or None,
+        group_regex=config.group_regex or None,
+        strict=config.strict,
+        data_dir=config.data_dir,
+        images=bool(config.encoder),
+    )
+
+
 def read(source: str, config: InputConfig, keep_images: bool = False) -> Read:
     """Reads a data set and embeds its images.
 
@@ -43,14 +55,7 @@ def read(source: str, config: InputConfig, keep_images: bool = False) -> Read:
     Raises:
       ValueError: one line, for a data set, an encoder or weights that cannot be used.
     """
-    dataset = load(
-        source,
-        label_regex=config.label_regex or None,
-        group_regex=config.group_regex or None,
-        strict=config.strict,
-        data_dir=config.data_dir,
-        images=bool(config.encoder),
-    )
+    dataset = open_dataset(source, config)
     if isinstance(dataset.inputs, np.ndarray) and dataset.inputs.ndim == 2:
         if keep_images:
             raise DataError(f"{dataset.name}: --classifier finetune is for images, and this data set holds features")

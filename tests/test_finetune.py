@@ -114,16 +114,21 @@ def test_twenty_steps_equal_pytorchs(name):
         assert relative_error(parameters, golden[f"{name}/parameters"][i]) < 1e-3
 
 
-def test_a_trained_head_on_a_frozen_encoder_is_the_linear_probe_with_adam():
-    config = replace(FAST, trained="head", batch_norm="frozen", batch_size=SLOTS, epochs=15, learning_rate=1e-2)
+@pytest.mark.parametrize(
+    ("optimiser", "solver", "tolerance"),
+    [("sgd", "gd", 2e-5), ("adam", "adam", 3e-3)],  # Adam makes whole steps out of gradients that are mere rounding
+)
+def test_a_trained_head_on_a_frozen_encoder_is_the_linear_probe(optimiser, solver, tolerance):
+    rates = {"epochs": 15, "learning_rate": 1e-2}
+    config = replace(FAST, optimiser=optimiser, trained="head", batch_norm="frozen", batch_size=SLOTS, **rates)
     chosen = labelled(list(range(SLOTS)))
     tuned = fit(config, digits_task(gram_limit=-1), chosen, jax.random.key(0))
-    probe_task = digits_task(keep_latents=True)
-    head = linear_probe(ProbeConfig(solver="adam", epochs=15, learning_rate=1e-2, latents="raw"), "euclidean")
-    probed = head.fit(probe_task, head.init(probe_task, SLOTS), chosen, jnp.int32(0), SLOTS, jax.random.key(0))
-    assert np.ptp(np.asarray(probed.logits)) > 0.4
-    np.testing.assert_allclose(tuned.logits, probed.logits, atol=2e-4)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=2e-3), tuned.geometry, probed.geometry)
+    task = digits_task(keep_latents=True)
+    head = linear_probe(ProbeConfig(solver=solver, latents="raw", **rates), "euclidean")
+    probed = jax.jit(head.fit, static_argnums=4)(task, head.init(task, SLOTS), chosen, 0, SLOTS, jax.random.key(0))
+    assert np.ptp(np.asarray(probed.logits)) > 30 * tolerance
+    np.testing.assert_allclose(tuned.logits, probed.logits, atol=tolerance)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=2e-3, atol=3e-3), tuned.geometry, probed.geometry)
 
 
 def test_padding_changes_no_bit():
