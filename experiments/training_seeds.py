@@ -15,7 +15,8 @@ import jax
 import numpy as np
 
 from jaxal import data, presets
-from jaxal.experiment import Embedded, compare_strategies, make_sources, split_all, train_policies
+from jaxal.banks import Embedded, make_sources
+from jaxal.experiment import compare_strategies, split_all, train_policies
 
 
 def main() -> None:

@@ -18,16 +18,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jaxal import checkpoint, checks, plan, report, results, run_folders, tables
+from jaxal.banks import Embedded, make_sources
 from jaxal.cli import Embed, Evaluate, Report, Run
 from jaxal.config import Config, from_dict
 from jaxal.data import DataError
 from jaxal.experiment import (
-    Embedded,
     Evaluation,
     Policies,
     compare_strategies,
     encoder_of,
-    make_sources,
     policy_shapes,
     split_all,
     train_policies,

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxal.banks import Embedded
 from jaxal.config import InputConfig
 from jaxal.data import DataError, Dataset, load
 from jaxal.embed import embed, load_pixels
 from jaxal.encoders import Encoder, make_encoder
-from jaxal.experiment import Embedded
 from jaxal.noise import Noise, add_noise, noisy_copies
 from jaxal.splits import Split
 from jaxal.task import Images

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from jaxal import embed as module
+from jaxal.banks import Embedded
 from jaxal.config import InputConfig
 from jaxal.data import DataError, Dataset
 from jaxal.decode import decode, resize
 from jaxal.embed import embed, latents_of, load_pixels
 from jaxal.encoders import make_encoder
-from jaxal.experiment import Embedded
 from jaxal.images import LazyImages, digest, load_folder
 from jaxal.latents import Read, Reader, with_noise
 from jaxal.noise import Noise, NoiseConfig, add_noise

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxal import presets
-from jaxal.experiment import Embedded, split_all, training_recipes
+from jaxal.banks import Embedded, training_recipes
+from jaxal.experiment import split_all
 
 
 @pytest.mark.parametrize("tasks", [1, 6])
