@@ -49,18 +49,22 @@ def environment_for(config: Config, banks: Task) -> Environment:
     return make_environment(settings, classifier_for(config), classes, steps)
 
 
-def classifier_for(config: Config) -> Classifier:
-    """The classifier that the config names."""
+def classifier_for(config: Config, platform: str | None = None) -> Classifier:
+    """The classifier that the config names, for a platform ("cpu", "gpu", ...; None: the present)."""
     metric = config.environment.distance
     if not config.finetunes:
         return linear_probe(config.probe, metric)
-    return finetune(config.finetune, encoder_of(config), metric)
+    return finetune(config.finetune, encoder_of(config, platform), metric)
 
 
-def encoder_of(config: Config) -> Encoder:
-    """The encoder that the config names, with its activations recomputed where the config trains it so."""
-    recompute = {"recompute": True} if config.finetune.recompute else {}
-    return make_encoder(config.inputs.encoder, **config.inputs.encoder_options, **recompute)
+def encoder_of(config: Config, platform: str | None = None) -> Encoder:
+    """The encoder that the config names, made to be trained on a platform ("cpu", "gpu", ...; None: the present)."""
+    options: dict[str, Any] = dict(config.inputs.encoder_options)
+    if config.finetune.recompute:
+        options["recompute"] = True
+    if config.inputs.encoder != "pixels" and (platform or jax.default_backend()) == "cpu":
+        options["in_loop"] = True
+    return make_encoder(config.inputs.encoder, **options)
 
 
 def agent_for(config: Config, classes: int) -> Agent:

@@ -50,7 +50,7 @@ def needs(config: Config, parts: Split, images: int, size: int, classes: int) ->
       classes: C.
     """
     settings, fit = config.environment, config.finetune
-    encoder = encoder_of(config)
+    encoder = encoder_of(config, "gpu")
     first = max(settings.initial, classes)
     counts = range(first, settings.budget + 1, settings.batch)  # labels at each fit
     rows = max(sum(map(len, part)) for part in (parts.testing(), parts.training()))

@@ -21,8 +21,7 @@ from jaxal.config import EnvironmentConfig, FinetuneConfig, ProbeConfig
 from jaxal.data import load
 from jaxal.encoders import make_encoder
 from jaxal.encoders.encoder import from_module
-from jaxal.encoders.layers import BatchNorm, Conv, conv_norm
-from jaxal.encoders.resnet import _convolve
+from jaxal.encoders.layers import BatchNorm, Conv, conv_norm, convolve
 from jaxal.environment import make_environment
 from jaxal.episode import rollout
 from jaxal.finetune import Network, augment, finetune, make_training, minibatch, updates_per_epoch
@@ -41,7 +40,9 @@ class Small(nn.Module):
     def __call__(self, images, train: bool):
         x = images
         for name, inputs, outputs in (("layer3", 3, 4), ("layer4", 4, 6)):
-            conv = Conv((3, 3, inputs, outputs), partial(_convolve, stride=2), name=name)
+            conv = Conv(
+                (3, 3, inputs, outputs), partial(convolve, stride=2, padding=((1, 1), (1, 1)), in_loop=True), name=name
+            )
             x = nn.relu(conv_norm(conv, BatchNorm(outputs, 1e-5, name=f"{name}_bn"), x, train))
         return x.mean((1, 2))
 
@@ -89,7 +90,7 @@ def fit(config: FinetuneConfig, task: Task, chosen: Labelled, key, before=None):
 @pytest.mark.parametrize("name", CASES)
 def test_twenty_steps_equal_pytorchs(name):
     golden = np.load(GOLDENS / "finetune.npz")
-    encoder = make_encoder("resnet18", width=4)
+    encoder = make_encoder("resnet18", width=4, in_loop=name == "adam")
     training = make_training(FinetuneConfig(**CASES[name]), encoder)
     variables = seeded_variables(18, width=4, classes=3)
     images = Images(jnp.zeros((0, 32, 32, 3), jnp.uint8), variables)
@@ -236,6 +237,27 @@ def test_augmentation_flips_and_turns_by_key():
     task, chosen = digits_task(gram_limit=-1), labelled([0, 1, 2, 3])
     plain, moved = (fit(replace(FAST, augment=a), task, chosen, jax.random.key(0)).logits for a in (False, True))
     assert np.abs(plain - moved).max() > 1e-4
+
+
+@pytest.mark.parametrize(("size", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (7, 2, 3), (5, 3, 0), (1, 2, 0)])
+def test_a_product_of_patches_is_the_convolution(size, stride, padding):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 11, 14, 3)), rng.normal(size=(size, size, 3, 4))
+    pads = ((padding, padding + (size > 1)), (padding, padding))
+    run = lambda x, kernel, in_loop: convolve(x, kernel, stride, pads, in_loop)
+    for argument in (0, 1):
+        gradients = [
+            jax.grad(lambda *a, loop=loop: jnp.sum(jnp.sin(run(*a, loop))), argument)(
+                jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32)
+            )
+            for loop in (False, True)
+        ]
+        np.testing.assert_allclose(*gradients, atol=2e-4)
+    padded = np.pad(x, ((0, 0), *pads, (0, 0)))
+    ours = np.asarray(run(jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32), True))
+    for row, column in ((0, 0), (1, 2), (ours.shape[1] - 1, ours.shape[2] - 1)):
+        window = padded[:, row * stride :, column * stride :][:, :size, :size]
+        np.testing.assert_allclose(ours[:, row, column], np.einsum("nijc,ijco->no", window, kernel), atol=1e-4)
 
 
 def test_recomputation_and_bfloat16():

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxal.encoders.encoder import Encoder, from_module
-from jaxal.encoders.layers import BatchNorm, Conv, conv_norm
+from jaxal.encoders.layers import BatchNorm, Conv, conv_norm, convolve
 
 _norm = partial(BatchNorm, epsilon=1e-3, momentum=0.01)
 
@@ -51,8 +51,9 @@ def _pointwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return x @ kernel[0, 0]
 
 
-def _stem(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def _stem(x: jax.Array, kernel: jax.Array, in_loop: bool) -> jax.Array:
+    above, left = (_same_padding(length, len(kernel), 2) for length in x.shape[1:3])
+    return convolve(x, kernel, 2, (above, left), in_loop)
 
 
 def _depthwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
@@ -103,12 +104,13 @@ class EfficientNetLite(nn.Module):
 
     groups: tuple[_Group, ...]
     dtype: jnp.dtype
+    in_loop: bool
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
         """Images [n, H, W, 3] float, normalised -> latents [n, 1280] float32."""
         x = images.astype(self.dtype)
-        stem = Conv((3, 3, x.shape[-1], 32), _stem, name="conv_stem")
+        stem = Conv((3, 3, x.shape[-1], 32), partial(_stem, in_loop=self.in_loop), name="conv_stem")
         x = nn.relu6(conv_norm(stem, _norm(32, name="bn0"), x, train))
         number = 0
         for group in self.groups:
@@ -137,17 +139,17 @@ def variable_path(name: str) -> str | None:
 
 
 @cache
-def make(dtype: str = "float32") -> Encoder:
+def make(dtype: str = "float32", in_loop: bool = False) -> Encoder:
     """EfficientNet-Lite0 with 1280 latents. Equal arguments give the same object, hence the same jit traces.
 
     dtype: of the computation, "float32" or "bfloat16"; parameters, statistics and latents stay float32.
-    Raises ValueError for another dtype.
+    in_loop: see `layers.convolve`. Raises ValueError for another dtype.
     """
     if dtype not in ("float32", "bfloat16"):
         raise ValueError(f"encoder dtype {dtype!r} is not one of float32, bfloat16")
     return from_module(
         "efficientnet-lite0",
-        EfficientNetLite(_LITE0, jnp.dtype(dtype)),
+        EfficientNetLite(_LITE0, jnp.dtype(dtype), in_loop),
         1280,
         mean=(127.0, 127.0, 127.0),
         std=(128.0, 128.0, 128.0),

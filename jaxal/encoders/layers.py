@@ -79,3 +79,32 @@ def conv_norm(conv: Conv, norm: BatchNorm, x: jax.Array, train: bool) -> jax.Arr
         return norm(conv(x))
     gain, offset = norm.affine()
     return conv(x, gain) + offset.astype(x.dtype)
+
+
+Padding = tuple[tuple[int, int], tuple[int, int]]  # (above, below), (left, right)
+
+
+def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding, in_loop: bool) -> jax.Array:
+    """x [n, H, W, in] with kernel [k, k, in, out] -> [n, H', W', out].
+
+    in_loop: as one matrix product of patches, for programmes in which the network stands in a compiled loop. There
+    XLA's CPU convolution uses one thread and a slow path: a training step takes about ten times as long
+    (`experiments/bench_finetune.py`). Accelerators have no such trouble, and patches cost memory.
+    """
+    size = kernel.shape[0]
+    if size == 1:
+        # A plain matrix product: XLA's CPU convolution takes up to twice as long for it.
+        return x[:, ::stride, ::stride] @ kernel[0, 0]
+    if not in_loop:
+        layout = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=layout)
+    rows, columns = (
+        (length + sum(pads) - size) // stride + 1 for length, pads in zip(x.shape[1:3], padding, strict=True)
+    )
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    shifted = [
+        x[:, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride]
+        for i in range(size)
+        for j in range(size)
+    ]
+    return jnp.concatenate(shifted, -1) @ kernel.reshape(-1, kernel.shape[-1])

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxal.encoders.encoder import Encoder, from_module
-from jaxal.encoders.layers import BatchNorm, Conv, conv_norm
+from jaxal.encoders.layers import BatchNorm, Conv, conv_norm, convolve
 
 # Blocks in each of the four stages, whether they are bottlenecks, and the commit of timm's copy of
 # torchvision's weights (`timm/resnetN.tv_in1k`), so that the same name gives the same numbers next year
@@ -28,25 +28,17 @@ _DEPTHS = {
 _norm = partial(BatchNorm, epsilon=1e-5)
 
 
-def _convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """x [n, H, W, in] with kernel [k, k, in, out], k odd, padded by k // 2 on every side as PyTorch does."""
-    size = kernel.shape[0]
-    if size == 1:
-        # A plain matrix product: XLA's CPU convolution takes up to twice as long for it.
-        return x[:, ::stride, ::stride] @ kernel[0, 0]
-    pad = (size // 2, size // 2)
-    layout = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), (pad, pad), dimension_numbers=layout)
-
-
 def _max_pool(x: jax.Array) -> jax.Array:
     """3x3 maximum at stride 2, padded by 1 on every side."""
     border = ((1, 1), (1, 1))
     return nn.max_pool(x, (3, 3), strides=(2, 2), padding=border)  # pyright: ignore[reportArgumentType]
 
 
-def _conv(size: int, inputs: int, outputs: int, stride: int, name: str) -> Conv:
-    return Conv((size, size, inputs, outputs), partial(_convolve, stride=stride), name=name)
+def _conv(size: int, inputs: int, outputs: int, stride: int, in_loop: bool, name: str) -> Conv:
+    """A convolution of odd size, padded by half of it on every side as PyTorch does."""
+    pad = (size // 2, size // 2)
+    product = partial(convolve, stride=stride, padding=(pad, pad), in_loop=in_loop)
+    return Conv((size, size, inputs, outputs), product, name=name)
 
 
 class Block(nn.Module):
@@ -55,6 +47,7 @@ class Block(nn.Module):
     width: int
     stride: int
     bottleneck: bool
+    in_loop: bool
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -66,13 +59,13 @@ class Block(nn.Module):
             plan = [(1, width, 1), (3, width, self.stride), (1, 4 * width, 1)]
         y = x
         for i, (size, outputs, stride) in enumerate(plan, start=1):
-            conv = _conv(size, y.shape[-1], outputs, stride, f"conv{i}")
+            conv = _conv(size, y.shape[-1], outputs, stride, self.in_loop, f"conv{i}")
             y = conv_norm(conv, _norm(outputs, name=f"bn{i}"), y, train)
             if i < len(plan):
                 y = nn.relu(y)
         outputs = y.shape[-1]
         if self.stride != 1 or inputs != outputs:
-            conv = _conv(1, inputs, outputs, self.stride, "downsample_conv")
+            conv = _conv(1, inputs, outputs, self.stride, self.in_loop, "downsample_conv")
             x = conv_norm(conv, _norm(outputs, name="downsample_bn"), x, train)
         return nn.relu(x + y)
 
@@ -84,12 +77,14 @@ class Stage(nn.Module):
     blocks: int
     stride: int
     bottleneck: bool
+    in_loop: bool
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """x [n, H, W, in] -> [n, H / stride, W / stride, width or 4 * width]."""
         for i in range(self.blocks):
-            x = Block(self.width, self.stride if i == 0 else 1, self.bottleneck, name=f"block{i}")(x, train)
+            stride = self.stride if i == 0 else 1
+            x = Block(self.width, stride, self.bottleneck, self.in_loop, name=f"block{i}")(x, train)
         return x
 
 
@@ -101,17 +96,19 @@ class ResNet(nn.Module):
     width: int
     dtype: jnp.dtype
     recompute: bool = False
+    in_loop: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
         """Normalised images [n, H, W, 3] float -> latents [n, 8 or (bottlenecks) 32 * width] float32."""
         x = images.astype(self.dtype)
-        stem = _conv(7, x.shape[-1], self.width, 2, "conv1")
+        stem = _conv(7, x.shape[-1], self.width, 2, self.in_loop, "conv1")
         x = _max_pool(nn.relu(conv_norm(stem, _norm(self.width, name="bn1"), x, train)))
         stage = nn.remat(Stage, static_argnums=2) if self.recompute else Stage
         for i, blocks in enumerate(self.stages):
             stride = 1 if i == 0 else 2
-            x = stage(self.width * 2**i, blocks, stride, self.bottleneck, name=f"layer{i + 1}")(x, train)
+            width, name = self.width * 2**i, f"layer{i + 1}"
+            x = stage(width, blocks, stride, self.bottleneck, self.in_loop, name=name)(x, train)
         return x.astype(jnp.float32).mean((1, 2))
 
 
@@ -153,13 +150,16 @@ def variable_path(name: str) -> str | None:
 
 
 @cache
-def make(depth: int, width: int = 64, dtype: str = "float32", recompute: bool = False) -> Encoder:
+def make(
+    depth: int, width: int = 64, dtype: str = "float32", recompute: bool = False, in_loop: bool = False
+) -> Encoder:
     """ResNet of a depth in 18, 34, 50, 101, 152. Equal arguments give the same object, hence the same jit
     traces.
 
     width: channels of the first stage. dtype: of the computation, "float32" or "bfloat16"; parameters,
     statistics and latents stay float32. recompute: keep the activations between the stages alone for the
-    backward pass, and compute the others again. Raises ValueError for another depth or dtype.
+    backward pass, and compute the others again. in_loop: see `layers.convolve`. Raises ValueError for another
+    depth or dtype.
     """
     if depth not in _DEPTHS:
         raise ValueError(f"resnet depth {depth} is not one of {', '.join(map(str, _DEPTHS))}")
@@ -168,7 +168,7 @@ def make(depth: int, width: int = 64, dtype: str = "float32", recompute: bool = 
     stages, bottleneck, commit = _DEPTHS[depth]
     return from_module(
         f"resnet{depth}",
-        ResNet(stages, bottleneck, width, jnp.dtype(dtype), recompute),
+        ResNet(stages, bottleneck, width, jnp.dtype(dtype), recompute, in_loop),
         width * (32 if bottleneck else 8),
         # torchvision's ImageNet constants, on the 0..255 scale
         mean=(0.485 * 255, 0.456 * 255, 0.406 * 255),
