@@ -154,7 +154,7 @@ def read_images(
         seen = list(bar.track(threads.map(look, keys), total=len(keys), description="reading images"))
     rows = [row for row, (_, wrong) in enumerate(seen) if wrong is None]
     faults = [f"{keys[row]} ({wrong})" for row, (_, wrong) in enumerate(seen) if wrong is not None]
-    line = f"{len(faults):,} of {len(keys):,} files cannot be read as images: {_some(faults)}"
+    line = f"{len(faults):,} of {len(keys):,} files cannot be read as images: {_some(faults, 20)}"
     if faults and (strict or not rows):
         raise DataError(line)
     images = LazyImages(tuple(keys[row] for row in rows), tuple(seen[row][0] for row in rows), read)
@@ -261,9 +261,9 @@ def _count(names: Sequence[str], noun: str = "file") -> str:
     return f"{len(names):,} {noun}{'s' * (len(names) != 1)}"
 
 
-def _some(names: Sequence[str]) -> str:
+def _some(names: Sequence[str], shown: int = 3) -> str:
     """The first few names."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} more" if len(names) > shown else "")
 
 
 class _Rate(ProgressColumn):
