@@ -1,10 +1,10 @@
 """Images per second from files to latents, beside the bare forward pass on the same batches in memory.
 
 Command:  python experiments/bench_embed.py FOLDER          (FOLDER: one subfolder a class, see `jaxal embed`)
-          python experiments/bench_embed.py FOLDER --encoder resnet50 --count 128 --random
+          python experiments/bench_embed.py FOLDER --encoder resnet50 --count 256 --random
 Cost:     about 1 minute for 512 images with EfficientNet-Lite0 on 2 CPU cores.
-Expected: at least 85%. Measured on 2 busy cores with chest X-rays of 224 px: 92% for EfficientNet-Lite0 (43 of
-          46.5 images/s), 86% for ResNet-50 (4 batches only, so filling the pipeline shows).
+Expected: at least 85%. Measured on 2 calm cores with chest X-rays of 224 px: 94 to 103% for EfficientNet-Lite0 (70 of
+          70 images/s), 100% for ResNet-50 (11.8 of 11.9), 82% for EfficientNet-Lite0 at 112 px.
 
 End to end means: read, decode, resize, compute, write the cache. The two take turns, so that other load on the
 machine meets both; the best round of each is its rate.

@@ -2,8 +2,8 @@
 
 Command:  python experiments/bench_resnet.py            (PyTorch is optional: pip install torch)
 Cost:     about 2 minutes on 2 CPU cores.
-Expected: on a CPU at least PyTorch's rate. Measured on 2 busy cores with PyTorch 2.13: 16.6 images/s against 9.4 in
-          one run, 16.8 against 7.7 in another.
+Expected: on a CPU about PyTorch's rate. Measured on 2 calm cores with PyTorch 2.13: 12.1 images/s against 11.3 in
+          one run, 11.7 against 11.8 in another.
 
 Both sides get the same float32 batch already in memory and return pooled latents. PyTorch runs in
 `inference_mode` in its own layout (NCHW) and in channels-last, whichever is faster counts. The two take
