@@ -22,7 +22,8 @@ def from_arrays(
     Args:
       name: begins every error message.
       X: [n, D] numeric features, NaN where a value is missing, or images [n, H, W] or [n, H, W, channels]:
-        uint8, or deeper, or fractions 0..1, which are brought to uint8.
+        uint8, or deeper, or fractions 0..1, which are brought to uint8. Of images that are exactly equal one
+        stays, as in `images.load_folder`; equal rows of features may be two patients, and all stay.
       y: [n] class labels: whole numbers of any type, or strings.
       class_names: [C] names of the classes 0..C-1, or of the values of `y` in their order.
       groups: [n] numbers or strings.
@@ -38,10 +39,18 @@ def from_arrays(
     if X.dtype.kind not in "biuf":
         raise DataError(f"{name}: X has type {X.dtype}; numbers are expected")
     inputs, seen = _features(name, X) if X.ndim == 2 else _images(name, X)
-    labels, classes, renamed = _labels(name, _column(name, "y", y, len(X)), class_names)
+    y = _column(name, "y", y, len(X))
     official = None if split is None else _official(name, _column(name, "split", np.asarray(split), len(X)))
+    groups = None if groups is None else _column(name, "groups", np.asarray(groups), len(X))
+    if X.ndim > 2:
+        rows, copies = _distinct(name, X, y, official)
+        if copies:
+            inputs, y, seen = inputs[rows], y[rows], [*seen, *copies]
+            official = None if official is None else official[rows]
+            groups = None if groups is None else groups[rows]
+    labels, classes, renamed = _labels(name, y, class_names)
     if groups is not None:
-        groups = _groups(name, _column(name, "groups", np.asarray(groups), len(X)), official)
+        groups = _groups(name, groups, official)
     return Dataset(name, inputs, labels, classes, groups, official, (*seen, *renamed))
 
 
@@ -86,6 +95,19 @@ def _images(name: str, X: np.ndarray) -> tuple[np.ndarray, list[str]]:
         raise DataError(f"{name}: X holds {X.dtype} images from {low} to {high}; expected are {expected}")
     scaled = np.rint(images * np.float32(255 / top)).astype(np.uint8)
     return scaled, [f"{X.dtype} images brought to 8 bits ({top} is white)"]
+
+
+def _distinct(name: str, X: np.ndarray, y: np.ndarray, official: np.ndarray | None) -> tuple[list[int], list[str]]:
+    """The rows of images [n, ...] that stay when exact copies go, and notices."""
+    from jaxal.images import digest, distinct
+
+    digests = [digest(np.ascontiguousarray(image).tobytes()) for image in X]
+    names = [f"row {row}" for row in range(len(X))]
+    splits = [""] * len(X) if official is None else official.tolist()
+    try:
+        return distinct(digests, names, y.tolist(), splits, "image")
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
 
 
 def _column(name: str, key: str, values: np.ndarray, n: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from jaxal.data import DataError
 
 MAX_PIXELS = 89_478_485  # Pillow's own line beyond which a picture is taken for a decompression bomb
+MAX_ASPECT = 50  # of the longer side to the shorter; `resize` makes a whole picture of the shorter side's scale
 # Named, since some of Pillow's other readers start external programs.
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
 
@@ -68,6 +69,8 @@ def _pixels(data: bytes, draft: bool) -> np.ndarray:
     image = Image.open(io.BytesIO(data), formats=FORMATS)
     if image.width * image.height > MAX_PIXELS:
         raise Image.DecompressionBombError
+    if max(image.size) > MAX_ASPECT * min(image.size):
+        raise ValueError(f"{image.width:,} x {image.height:,} pixels: no square to be seen in it")
     if draft:
         image.draft(image.mode, (1, 1))  # JPEG at an eighth of its size, but through the whole stream
     image = ImageOps.exif_transpose(image)

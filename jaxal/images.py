@@ -154,7 +154,7 @@ def read_images(
         seen = list(bar.track(threads.map(look, keys), total=len(keys), description="reading images"))
     rows = [row for row, (_, wrong) in enumerate(seen) if wrong is None]
     faults = [f"{keys[row]} ({wrong})" for row, (_, wrong) in enumerate(seen) if wrong is not None]
-    line = f"{len(faults):,} of {len(keys):,} files cannot be read as images: {_some(faults)}"
+    line = f"{len(faults):,} of {len(keys):,} files cannot be read as images: {_some(faults, 20)}"
     if faults and (strict or not rows):
         raise DataError(line)
     images = LazyImages(tuple(keys[row] for row in rows), tuple(seen[row][0] for row in rows), read)
@@ -176,7 +176,7 @@ def assemble(
     images, names, labels, splits: [n]; splits are "train", "val", "test", or "" where there is none.
     classes: in their order; by default those in `labels`, sorted.
     """
-    rows, dropped = _distinct(images.digests, names, labels, splits)
+    rows, dropped = distinct(images.digests, names, labels, splits)
     names, labels, splits = ([column[row] for row in rows] for column in (names, labels, splits))
     numbers = all(label.isdecimal() for label in labels)
     classes = classes or sorted(set(labels), key=int if numbers else str)
@@ -194,10 +194,15 @@ def assemble(
     )
 
 
-def _distinct(
-    digests: Sequence[str], names: Sequence[str], labels: Sequence[str], splits: Sequence[str]
+def distinct(
+    digests: Sequence[str], names: Sequence[str], labels: Sequence[str], splits: Sequence[str], noun: str = "file"
 ) -> tuple[list[int], list[str]]:
-    """The rows that stay when exact copies go, and notices."""
+    """The rows that stay when exact copies go, in rising order, and notices of those that went.
+
+    digests, names, labels, splits: [n], as for `assemble`. noun: what a row is called in the notices.
+
+    Raises DataError, one line, where no row is left.
+    """
     copies: dict[str, list[int]] = {}
     for row, value in enumerate(digests):
         copies.setdefault(value, []).append(row)
@@ -211,9 +216,9 @@ def _distinct(
         extra += [names[row] for row in rest]
     notices = []
     if extra:
-        notices.append(f"{_count(extra)} left out as exact copies of others: {_some(extra)}")
+        notices.append(f"{_count(extra, noun)} left out as exact copies of others: {_some(extra)}")
     if torn:
-        notices.append(f"{_count(torn)} left out: the same image with different labels: {_some(torn)}")
+        notices.append(f"{_count(torn, noun)} left out: the same image with different labels: {_some(torn)}")
     if not keep:
         raise DataError(notices[0])
     return sorted(keep), notices
@@ -252,13 +257,13 @@ def _matches(pattern: str, names: Sequence[str], what: str) -> list[str]:
     return [match.group(1) for match in found if match]
 
 
-def _count(names: Sequence[str]) -> str:
-    return "1 file" if len(names) == 1 else f"{len(names):,} files"
+def _count(names: Sequence[str], noun: str = "file") -> str:
+    return f"{len(names):,} {noun}{'s' * (len(names) != 1)}"
 
 
-def _some(names: Sequence[str]) -> str:
+def _some(names: Sequence[str], shown: int = 3) -> str:
     """The first few names."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} more" if len(names) > shown else "")
 
 
 class _Rate(ProgressColumn):

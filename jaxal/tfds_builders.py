@@ -75,10 +75,12 @@ class KermanyPneumonia(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Put the zip archive of the chest X-rays into this folder: from "
-        "https://data.mendeley.com/datasets/rscbjbr9sj, or chest-xray-pneumonia on Kaggle."
+        "Put the zip archive of the chest X-rays into this folder: ChestXRay2017.zip from "
+        "https://data.mendeley.com/datasets/rscbjbr9sj/2, ZhangLabData.zip from version 3 there, or "
+        "chest-xray-pneumonia from Kaggle."
     )
-    MEMBERS = re.compile(r"chest_xray/(train|val|test)/(NORMAL|PNEUMONIA)/[^/.][^/]*\.jpe?g")
+    # CellData/ is before it in version 3 on Mendeley, which has other file names, too.
+    MEMBERS = re.compile(r"(?:CellData/)?chest_xray/(train|val|test)/(NORMAL|PNEUMONIA)/[^/.][^/]*\.jpe?g")
 
     def _info(self) -> tfds.core.DatasetInfo:
         page = "https://doi.org/10.17632/rscbjbr9sj"
@@ -88,13 +90,13 @@ class KermanyPneumonia(tfds.core.GeneratorBasedBuilder):
         # Mendeley's archive has no validation images, Kaggle's has.
         folder = Path(dl_manager.manual_dir)
         with _archive(folder) as archive:
-            splits = sorted({path.parts[1] for path in _members(archive, self.MEMBERS)})
+            splits = sorted({path.parts[-3] for path in _members(archive, self.MEMBERS)})
         return {split: self._generate_examples(folder, split) for split in splits}
 
     def _generate_examples(self, folder: Path, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
         with _archive(folder) as archive:
             for path in _members(archive, self.MEMBERS):
-                if path.parts[1] == split:
+                if path.parts[-3] == split:
                     image, label = archive.read(str(path)), path.parent.name
                     yield f"{label}/{path.name}", {"image": image, "label": label, "filename": path.name}
 

@@ -8,6 +8,7 @@ are the same for all episodes on a pool.
 import jax.numpy as jnp
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
+from threadpoolctl import threadpool_limits
 
 from jaxal.strategies import Clustering
 
@@ -15,6 +16,7 @@ MAX_CLUSTERS = 500
 NEIGHBOURS = 20
 
 
+@threadpool_limits.wrap(limits=1)  # idle threads spin: where others use the cores too, ten times as slow
 def plan(latents: np.ndarray, labels_before: np.ndarray, batch: int, pool_size: int, seed: int) -> Clustering:
     """The clusterings of a pool.
 

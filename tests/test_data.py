@@ -234,6 +234,30 @@ def test_images_become_uint8():
     np.testing.assert_allclose(inputs[..., 0], deep / 257, atol=0.51)
 
 
+def test_copies_among_images_are_dropped_and_said():
+    images, labels = TILES.copy(), Y.copy()
+    images[5], images[9] = images[2], images[0]  # of one class
+    images[7] = images[3]  # of two
+    official = np.array(["train"] * 9 + ["test"] * 3)
+    dataset = from_arrays("some", images, labels, groups=np.arange(N) + 40, split=official)
+    stay = [1, 2, 4, 6, 8, 9, 10, 11]  # the copy in test rather than that in train
+    np.testing.assert_array_equal(dataset.inputs, images[stay])
+    np.testing.assert_array_equal(dataset.labels, labels[stay])
+    assert dataset.groups is not None and dataset.official is not None
+    np.testing.assert_array_equal(dataset.groups, np.arange(len(stay)))
+    assert dataset.official.tolist() == official[stay].tolist()
+    assert dataset.notices == (
+        "2 images left out as exact copies of others: row 0, row 5",
+        "2 images left out: the same image with different labels: row 3, row 7",
+    )
+    deep = from_arrays("some", images.astype(np.uint16) * 256 + np.arange(N, dtype=np.uint16)[:, None, None, None], Y)
+    assert len(deep.inputs) == N  # they differ below the 8 bits that are kept
+    features = from_arrays("some", images.reshape(N, -1), Y)
+    assert len(features.inputs) == N
+    with pytest.raises(DataError, match=r"^some: 12 images left out: the same image with different labels: row 0,"):
+        from_arrays("some", np.zeros_like(TILES), Y)
+
+
 def test_groups_and_official_split(tmp_path):
     patients = np.array(["p9", "p1", "p5"])[Y]
     official = np.array(["training", "valid", "test"])[Y]

@@ -224,6 +224,16 @@ def test_kermany_archives_that_cannot_be_used(tmp_path):
     }.items():
         assert "broken or cut short" in error_of(load_tfds, "kermany_pneumonia", manual(tmp_path / name, data))
         assert files_in(tmp_path / name) == ["ChestXRay2017.zip"]
+    newer = zipped(
+        {
+            f"CellData/{place}-{k}-0001.jpeg": encoded(noise + np.uint8(7 * k + len(place)), "jpeg")
+            for place in ("chest_xray/test/PNEUMONIA/VIRUS", "chest_xray/train/NORMAL/NORMAL", "OCT/train/CNV/CNV")
+            for k in range(3)
+        }
+    )
+    dataset = load_tfds("kermany_pneumonia", manual(tmp_path / "newer", newer, "ZhangLabData.zip"))
+    found = sorted(zip(dataset.labels.tolist(), dataset.official.tolist(), strict=True))
+    assert found == [(0, "train")] * 3 + [(1, "test")] * 3
     other = manual(tmp_path / "other", zipped({"cats/1.jpeg": b"x"}))
     assert "not the published archive" in error_of(load_tfds, "kermany_pneumonia", other)
     twice = manual(manual(tmp_path / "twice", whole), whole, "again.zip")
