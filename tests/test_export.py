@@ -4,18 +4,21 @@ from functools import cache
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax import export
 from worlds import World, build, cut, load
 
 from jaxal.classifier import linear_probe
-from jaxal.config import AgentConfig, Config, EnvironmentConfig, ProbeConfig, TrainConfig
+from jaxal.config import AgentConfig, Config, EnvironmentConfig, InputConfig, ProbeConfig, TrainConfig
 from jaxal.ddqn import make_agent
 from jaxal.environment import make_environment
 from jaxal.evaluate import make_evaluation
+from jaxal.experiment import classifier_for, encoder_of
 from jaxal.replay import make_replay
 from jaxal.strategies import HAND_WRITTEN
-from jaxal.train import Sources, make_trainer
+from jaxal.task import Images, Rows, for_each, make_task
+from jaxal.train import OVER_SEEDS, Sources, make_trainer
 
 PLATFORMS = ["cuda", "tpu"]
 pytestmark = pytest.mark.usefixtures("vmapped_keys")
@@ -69,3 +72,29 @@ def test_an_evaluation_episode(solver):
     evaluate = jax.jit(make_evaluation(w.environment, chosen, 2, 2))
     arguments = shapes((jnp.int32(0), {}, w.bank, jax.random.key(0)))
     check(export.export(evaluate, platforms=PLATFORMS)(*arguments))
+
+
+def test_training_iterations_that_train_a_resnet50():
+    """Pool 4,000 at 224 px, as a GPU would have it: two seeds in sequence, their images shared."""
+    config = Config(
+        inputs=InputConfig(encoder="resnet50", dtype="bfloat16"),
+        environment=EnvironmentConfig(classifier="finetune", budget=60),
+        agent=AgentConfig(batch_size=4, replay_capacity=1000),
+        train=TrainConfig(episodes=2, updates=2, candidates=8, target_candidates=4),
+    )
+    labels, sizes = np.arange(4530, dtype=np.int32) % 8, (4000, 30, 500)
+    rows = Rows(*np.split(np.arange(4530), np.cumsum(sizes)[:2]))
+    small = make_task(np.ones((4530, 2), np.float32), labels, rows, metric="euclidean", raw=True, gram_limit=-1)
+    encoder = encoder_of(config, "gpu")
+    pixels = jax.ShapeDtypeStruct((4530, 224, 224, 3), jnp.uint8)
+    images = Images(pixels, jax.eval_shape(encoder.init, jax.random.key(0)))  # pyright: ignore[reportArgumentType]
+    environment = make_environment(config.environment, classifier_for(config, "gpu"), 8, 52)
+    agent = make_agent(config.agent, 30, config.environment.action_features, 1)
+    trainer = make_trainer(config, environment, agent, make_replay(config.agent), 1)
+    double = lambda tree: jax.tree.map(lambda x: jax.ShapeDtypeStruct((2, *x.shape), x.dtype), tree)
+    bank = double(shapes(small))._replace(images=images)
+    sources = Sources(bank, bank, jax.ShapeDtypeStruct((2, 1), jnp.int32))
+    key = double(shapes(jax.random.key(0)))
+    state = jax.eval_shape(for_each(trainer.init, (OVER_SEEDS, 0), 1), sources, key)
+    iterate = jax.jit(for_each(trainer.iterate, (0, OVER_SEEDS, None, 0), 1), donate_argnums=0)
+    check(export.export(iterate, platforms=PLATFORMS)(state, sources, jax.ShapeDtypeStruct((), jnp.float32), key))
