@@ -162,6 +162,37 @@ def test_batches_and_several_sources(tmp_path, jaxal):
         assert arrays["ddqn/picks"].shape == (2, 2, 5, 3)
 
 
+FINETUNE = shlex.split(
+    "--dataset digits --classifier finetune --encoder resnet18 --weights random --width 2 --image-size 16 --noise 0.5 "
+    "--cache-dir cache --finetune.epochs 1 --split.pool 40 --split.source-pool 40 --split.reward 20 "
+    "--split.validation 20 --split.test 20"
+)
+
+
+def test_the_whole_network_in_training(tmp_path, jaxal):
+    small = [*SMALL, "--budget", "14", "--batch", "2", "--seeds", "2", "--starts", "1"]
+    done = jaxal(tmp_path, "run", *FINETUNE, *small, "--out", "tuned")
+    assert done.returncode == 0, done.stderr
+    assert "50% of the pool images carry noise" in done.stderr
+    found = check_results(tmp_path / "tuned", ["ddqn", "random", "margin"], [10, 12, 14], episodes=2)
+    assert found["training"]["env_steps"] == 8 * 2
+    other = jaxal(
+        *(tmp_path, "evaluate", "--policy", "tuned", "--out", "again", "--strategies", "ddqn"),
+        *("--encoder", "resnet18", "--weights", "random", "--width", "2", "--image-size", "16", "--cache-dir", "cache"),
+    )
+    assert other.returncode == 0, other.stderr
+
+
+def test_a_plan_runs_nothing(tmp_path, jaxal):
+    done = jaxal(tmp_path, "run", *FINETUNE, "--plan", "--finetune.epochs", "200")
+    assert done.returncode == 0, done.stderr
+    # 51 fits of 10..60 labels, 200 epochs, minibatches of 16
+    steps = 200 * sum(-(-labels // 16) for labels in range(10, 61))
+    assert f"an episode: {steps:,} training steps of 16 images" in done.stdout
+    assert "GB an episode" in done.stdout and "one after another" in done.stdout
+    assert not (tmp_path / "runs").exists()
+
+
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(finished, tmp_path, environment, jaxal):
     command = ["run", "--dataset", "wine", *SMALL]
     process = subprocess.Popen(
@@ -343,6 +374,16 @@ BAD = [
     ("run --dataset rare.npz", "rare: 1 of the 2 classes have no row in the "),
     ("run --dataset wine --split.test 170", "wine: 26 rows asked for reward, but only 8"),
     # what does not fit together
+    ("run --classifier finetune", "--classifier is 'finetune'; it trains an encoder of images: name an --encoder"),
+    ("run --classifier finetune --encoder pixels", "encoder pixels has nothing to train"),
+    ("run --classifier finetune --encoder resnet18 --weights random --dataset wine", "wine: --classifier finetune is"),
+    (
+        "run --classifier finetune --encoder efficientnet-lite0 --finetune.trained layer4",
+        "--finetune.trained is 'layer4'; encoder efficientnet-lite0 has no such part, so take all or head",
+    ),
+    ("run --finetune.batch-size 1", "--finetune.batch-size is 1; it must be at least 2"),
+    ("run --encoder pixels --width 3", "encoder pixels has no width; leave it out"),
+    ("run --plan", "--plan is for --classifier finetune"),
     ("run --dataset wine --budget 3", "--budget is 3; with 3 initial labels"),
     ("run --dataset wine --budget 8 --batch 6", "--budget is 8; with 3 initial labels"),
     ("run --dataset wine --budget 100", "--budget is 100; it must be at most 30, the pool rows of wine"),
