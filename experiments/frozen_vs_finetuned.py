@@ -1,0 +1,86 @@
+"""How far learning curves on frozen latents and with the whole network in training differ, from the same initial sets.
+
+Command:  python experiments/frozen_vs_finetuned.py FOLDER --out curves.json       (FOLDER: see `jaxal embed`)
+Cost:     about 20 minutes on 2 CPU cores with the defaults (EfficientNet-Lite0 at 64 px, 5 splits of 2 starts).
+Expected: see "The whole network in training" in BUILD_NOTES.md. A line for each strategy and classifier with the mean
+          accuracy at each number of labels and the area under the curve (68% interval over splits and starts), and the
+          difference of the areas to the frozen classifier's, with its 95% interval and p.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from jaxal import statistics
+from jaxal.config import (
+    Config,
+    EnvironmentConfig,
+    EvaluationConfig,
+    FinetuneConfig,
+    InputConfig,
+    ProbeConfig,
+    SplitConfig,
+)
+from jaxal.experiment import compare_strategies, split_all
+from jaxal.latents import read
+
+
+def main() -> None:
+    """Compare the classifiers strategy by strategy, print lines and write the curves."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder")
+    parser.add_argument("--encoder", default="efficientnet-lite0")
+    parser.add_argument("--weights", default="")
+    parser.add_argument("--size", type=int, default=64, help="side of the images in pixels")
+    parser.add_argument("--budget", type=int, default=26)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--starts", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("frozen_vs_finetuned.json"))
+    options = parser.parse_args()
+
+    tuned = FinetuneConfig(epochs=options.epochs, learning_rate=options.rate, batch_size=8)
+    base = Config(
+        inputs=InputConfig(encoder=options.encoder, weights=options.weights, image_size=options.size),
+        split=SplitConfig(source_pool=60, pool=300, reward=20, validation=20, test=300),
+        environment=EnvironmentConfig(budget=options.budget, batch=options.batch),
+        evaluation=EvaluationConfig(
+            seeds=options.seeds, starts=options.starts, strategies=("random", "margin", "typicality")
+        ),
+    )
+    whole = replace(base, environment=replace(base.environment, classifier="finetune"))
+    classifiers = {
+        "frozen, logistic regression": base,
+        "frozen, Adam 200 x 1e-4": replace(base, probe=ProbeConfig(solver="adam", latents="raw")),
+        "finetuned, batch norm frozen": replace(whole, finetune=replace(tuned, batch_norm="frozen")),
+        "finetuned, batch norm trained": replace(whole, finetune=tuned),
+    }
+    target = read(options.folder, base.inputs, keep_images=True).embedded
+    splits = split_all(base, target.dataset)
+    curves: dict[str, dict[str, np.ndarray]] = {}
+    for name, config in classifiers.items():
+        found = compare_strategies(config, target, splits, None)
+        curves[name] = {strategy: c.metrics["accuracy"] for strategy, c in found.curves.items()}
+        for strategy, accuracy in curves[name].items():
+            areas = statistics.aulc(accuracy)
+            low, high = statistics.interval(areas, 0.68)
+            points = " ".join(f"{value:.3f}" for value in accuracy.mean((0, 1)))
+            line = f"{strategy:10s} {name:30s} {points}  AULC {areas.mean():.4f} ({low:.4f} to {high:.4f})"
+            frozen = statistics.aulc(curves["frozen, logistic regression"][strategy])
+            if name.startswith("finetuned"):
+                against = statistics.compare(areas, frozen)
+                line += (
+                    f"  {against.difference:+.4f} ({against.ci95[0]:+.4f} to {against.ci95[1]:+.4f}, p {against.p:.3f})"
+                )
+            print(line, flush=True)
+    lists = {name: {strategy: a.tolist() for strategy, a in of.items()} for name, of in curves.items()}
+    options.out.write_text(json.dumps({"arguments": {k: str(v) for k, v in vars(options).items()}, "accuracy": lists}))
+
+
+if __name__ == "__main__":
+    main()
