@@ -1,10 +1,10 @@
 """How far learning curves on frozen latents and with the whole network in training differ, from the same initial sets.
 
 Command:  python experiments/frozen_vs_finetuned.py FOLDER --out curves.json       (FOLDER: see `jaxal embed`)
-Cost:     about 20 minutes on 2 CPU cores with the defaults (EfficientNet-Lite0 at 64 px, 5 splits of 2 starts).
+Cost:     29 minutes on 2 busy CPU cores with the defaults (EfficientNet-Lite0 at 64 px, 5 splits of 2 starts).
 Expected: see "The whole network in training" in BUILD_NOTES.md. A line for each strategy and classifier with the mean
-          accuracy at each number of labels and the area under the curve (68% interval over splits and starts), and the
-          difference of the areas to the frozen classifier's, with its 95% interval and p.
+          accuracy at each number of labels and the area under the curve (68% interval over splits and starts), and for
+          the fine-tuned ones the difference of the areas to each frozen one's, with its 95% interval and p.
 """
 
 import argparse
@@ -64,20 +64,17 @@ def main() -> None:
     splits = split_all(base, target.dataset)
     curves: dict[str, dict[str, np.ndarray]] = {}
     for name, config in classifiers.items():
-        found = compare_strategies(config, target, splits, None)
-        curves[name] = {strategy: c.metrics["accuracy"] for strategy, c in found.curves.items()}
+        comparison = compare_strategies(config, target, splits, None)
+        curves[name] = {strategy: c.metrics["accuracy"] for strategy, c in comparison.curves.items()}
         for strategy, accuracy in curves[name].items():
             areas = statistics.aulc(accuracy)
             low, high = statistics.interval(areas, 0.68)
             points = " ".join(f"{value:.3f}" for value in accuracy.mean((0, 1)))
-            line = f"{strategy:10s} {name:30s} {points}  AULC {areas.mean():.4f} ({low:.4f} to {high:.4f})"
-            frozen = statistics.aulc(curves["frozen, logistic regression"][strategy])
-            if name.startswith("finetuned"):
-                against = statistics.compare(areas, frozen)
-                line += (
-                    f"  {against.difference:+.4f} ({against.ci95[0]:+.4f} to {against.ci95[1]:+.4f}, p {against.p:.3f})"
-                )
-            print(line, flush=True)
+            print(f"{strategy:10s} {name:30s} {points}  AULC {areas.mean():.4f} ({low:.4f} to {high:.4f})", flush=True)
+            for other in (c for c in curves if c.startswith("frozen") and name.startswith("finetuned")):
+                found = statistics.compare(areas, statistics.aulc(curves[other][strategy]))
+                low, high = found.ci95
+                print(f"  against {other}: {found.difference:+.4f} ({low:+.4f} to {high:+.4f}, p {found.p:.3f})")
     lists = {name: {strategy: a.tolist() for strategy, a in of.items()} for name, of in curves.items()}
     options.out.write_text(json.dumps({"arguments": {k: str(v) for k, v in vars(options).items()}, "accuracy": lists}))
 
