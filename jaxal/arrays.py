@@ -5,7 +5,8 @@ Whatever cannot be used is an error of one line; whatever was changed is a notic
 
 import numpy as np
 
-from jaxal.data import DataError, Dataset, few
+from jaxal.dataset import DataError, Dataset, few
+from jaxal.images import SPLITS, digest, distinct
 
 
 def from_arrays(
@@ -99,8 +100,6 @@ def _images(name: str, X: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
 def _distinct(name: str, X: np.ndarray, y: np.ndarray, official: np.ndarray | None) -> tuple[list[int], list[str]]:
     """The rows of images [n, ...] that stay when exact copies go, and notices."""
-    from jaxal.images import digest, distinct
-
     digests = [digest(np.ascontiguousarray(image).tobytes()) for image in X]
     names = [f"row {row}" for row in range(len(X))]
     splits = [""] * len(X) if official is None else official.tolist()
@@ -178,8 +177,6 @@ def _class_names(name: str, class_names: np.ndarray) -> list[str]:
 
 
 def _official(name: str, split: np.ndarray) -> np.ndarray:
-    from jaxal.images import SPLITS
-
     unknown = sorted({str(text) for text in split} - SPLITS.keys())
     if unknown:
         raise DataError(f"{name}: split holds {few(unknown)}; expected are {', '.join(SPLITS)}")

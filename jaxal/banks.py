@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxal.config import Config
-from jaxal.data import Dataset
+from jaxal.dataset import Dataset
 from jaxal.splits import Split
 from jaxal.task import Images, Rows, Task, make_task, stack
 from jaxal.train import Sources

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxal.config import Config
-from jaxal.data import DataError, Dataset
+from jaxal.dataset import DataError, Dataset
 from jaxal.experiment import classifier_for
 from jaxal.observation import ACTION_FEATURES, STATE_FEATURES
 from jaxal.splits import Split

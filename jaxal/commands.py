@@ -5,23 +5,17 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from jaxal import checkpoint, checks, plan, report, results, run_folders, tables
+from jaxal import checkpoint, checks, plan, report, results, run_folders, terminal
 from jaxal.banks import Embedded, make_sources
-from jaxal.cli import Embed, Evaluate, Report, Run
 from jaxal.config import Config, from_dict
-from jaxal.data import DataError
+from jaxal.dataset import DataError
 from jaxal.experiment import (
     Evaluation,
     Policies,
@@ -33,12 +27,11 @@ from jaxal.experiment import (
     training_memory,
 )
 from jaxal.latents import open_dataset, read, with_noise
+from jaxal.requests import Embed, Evaluate, Report, Run
 from jaxal.splits import PARTS, Split
 from jaxal.train import Snapshot, Sources
 
-console = Console(stderr=True)
 SAVE_EVERY = 30.0  # seconds between two checkpoints
-CLOSING_COLUMNS = ("strategy", "AULC", "68% interval", "final accuracy", "labels to")
 SOURCE_PARTS = ("source_pool", "state", "reward", "validation")  # of a data set that is only trained on
 
 
@@ -218,7 +211,7 @@ def _read_and_split(source: str, config: Config) -> tuple[Embedded, list[Split]]
 def _tell_notices(*data: Embedded) -> None:
     for dataset, *_ in data:
         for notice in dataset.notices:
-            console.print(f"{dataset.name}: {notice}", style="yellow", markup=False, highlight=False)
+            terminal.console.print(f"{dataset.name}: {notice}", style="yellow", markup=False, highlight=False)
 
 
 def _overridden(config: Config, request: Evaluate) -> Config:
@@ -256,8 +249,8 @@ def _learn(config: Config, sources: Sources, folder: Path) -> tuple[Policies, di
         return _restore(snapshots / str(max(whole)), like) if whole else None
 
     held = training_memory(config, sources) / 2**20
-    console.print(f"task banks and replay buffers: {held:,.0f} MiB", highlight=False)
-    with _progress("training") as progress:
+    terminal.console.print(f"task banks and replay buffers: {held:,.0f} MiB", highlight=False)
+    with terminal.progress("training") as progress:
         training = train_policies(config, sources, progress=progress, resume=resume, save=save)
     checkpoint.save(folder / "policy", training.policies._asdict())
     told_training = results.describe_training(training)
@@ -279,7 +272,7 @@ def _restore(place: Path, like: Any) -> Any:
 
 
 def _compare(config: Config, target: Embedded, splits: Sequence[Split], policies: Policies | None) -> Evaluation:
-    with _progress("comparing") as progress:
+    with terminal.progress("comparing") as progress:
         return compare_strategies(config, target, splits, policies, progress=progress)
 
 
@@ -288,47 +281,5 @@ def _finish(folder: Path, config: Config, evaluation: Evaluation, told: dict[str
     summary = {**told, "environment": results.describe_environment(), **results.summarise(config, evaluation)}
     results.write(folder, config, summary, evaluation)
     report.write(folder)
-    written = report.read(folder)
-    content = tables.strategy_table(written)
-    shown = [i for i, name in enumerate(content.header) if name.startswith(CLOSING_COLUMNS)]
-    table = Table(title=folder.name, title_justify="left", box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    for i in shown:
-        width = max(map(len, (*content.header[i].split(), *(row[i] for row in content.rows))))  # headers may wrap
-        table.add_column(content.header[i], width=width, justify="left" if i == shown[0] else "right")
-    for number, row in enumerate(content.rows):
-        table.add_row(*(row[i] for i in shown), style="bold" if number in content.bold else None)
-    out = Console()
-    out.print(table)
-    out.print(tables.headline(written), markup=False, highlight=False)
+    terminal.show(folder.name, report.read(folder))
     print(folder / "report.html")
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Any]:
-    """A bar on the terminal; a line now and then where there is none."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(20),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    first: tuple[int, float] | None = None  # what comes before it is compilation, and no measure of the rate
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None, rate="", note="compiling")
-        if not console.is_terminal:
-            console.print(f"{title}: compiling", highlight=False)
-
-        def progress(done: int, total: int, note: str) -> None:
-            nonlocal first
-            now = time.monotonic()
-            first = first or (done, now)
-            rate = (done - first[0]) / max(now - first[1], 1e-9)
-            bar.update(task, completed=done, total=total, rate=f"{rate:.2f}/s" if rate else "", note=note)
-            if not console.is_terminal and (done == total or done % max(1, total // 5) == 0):
-                left = f", {rate:.2f}/s, {(total - done) / rate:.0f} s left" if rate else ""
-                console.print(f"{title} {done}/{total}{left}, {note}", highlight=False)
-
-        yield progress

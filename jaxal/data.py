@@ -1,93 +1,25 @@
-"""Data sets: what they hold, and how to get one by its name or path.
+"""Data sets by their name or path: `load` is the one entry point. Everything here is host-side NumPy.
 
-Everything here is host-side NumPy. `load` is the one entry point. What arrays may hold is in `arrays.py`;
-image folders are read by `images.py`, TFDS data sets by `tfds_builders.py`. Each returns the same `Dataset`,
-which `splits.py` cuts into disjoint parts.
+What arrays may hold is in `arrays.py`; image folders are read by `images.py`, TFDS data sets by `tfds_builders.py`.
+Each returns the same `dataset.Dataset`, which `splits.py` cuts into disjoint parts.
 """
 
 import difflib
 import math
 import os
 import zipfile
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+
+from jaxal.arrays import from_arrays
+from jaxal.dataset import DataError, Dataset, few
+from jaxal.images import load_folder
 
 BUNDLED = {"digits": "load_digits", "breast-cancer": "load_breast_cancer", "wine": "load_wine"}
 PUBLISHED = ("kather2016", "kermany_pneumonia")  # the builders in `tfds_builders.py`
 KEYS = ("X", "y", "class_names", "groups", "split")  # of a `.npz` file
-
-
-class DataError(ValueError):
-    """Input that cannot be used. Its message is one line: what, where, and what would be right."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A labelled data set.
-
-    inputs: [n, D] float32 features, [n, H, W, C] uint8 images, or a lazily decoded sequence of images.
-      Features are NaN where a value is missing: see `fill_missing`.
-    labels: [n] int32, 0..C-1.
-    classes: C names.
-    groups: [n] int32; rows of one group (a patient) never stand on two sides of a split. None: every row is
-      its own.
-    official: [n] str, the split that the data set's authors put each row in ("train", "val", "test"), or
-      None.
-    notices: one line for each thing that was repaired, dropped or skipped on the way in.
-    """
-
-    name: str
-    inputs: Any
-    labels: np.ndarray
-    classes: tuple[str, ...]
-    groups: np.ndarray | None = None
-    official: np.ndarray | None = None
-    notices: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, rows: np.ndarray) -> "Dataset":
-        """The same data set restricted to `rows` [m] int, in that order."""
-        part = lambda x: None if x is None else x[rows]
-        return replace(
-            self,
-            inputs=self.inputs[rows],
-            labels=self.labels[rows],
-            groups=part(self.groups),
-            official=part(self.official),
-        )
-
-    def noting(self, *notices: str) -> "Dataset":
-        """The same data set with further notices."""
-        return replace(self, notices=(*self.notices, *notices))
-
-
-def few(items: Iterable[Any]) -> str:
-    """The first few of a list, in one line, for messages."""
-    texts = [" ".join(str(item).split())[:60] for item in items]
-    return ", ".join(texts[:5]) + (f" and {len(texts) - 5:,} more" if len(texts) > 5 else "")
-
-
-def fill_missing(inputs: np.ndarray, pool_rows: np.ndarray) -> np.ndarray:
-    """Features [n, D] with each NaN replaced by its column's median over `pool_rows` [P] int alone.
-
-    Held-out rows have no say in it, so nothing of them leaks. A column without any value in the pool becomes
-    0 where it is missing. Inputs without NaN are returned as they are.
-    """
-    missing = np.isnan(inputs)
-    if not missing.any():
-        return inputs
-    filled = inputs.copy()
-    for column in np.flatnonzero(missing.any(0)):
-        values = inputs[pool_rows, column]
-        values = values[~np.isnan(values)]
-        filled[missing[:, column], column] = np.median(values) if len(values) else 0.0
-    return filled
 
 
 def load(
@@ -114,8 +46,6 @@ def load(
     Raises:
       DataError: one line, for whatever cannot be read or used.
     """
-    from jaxal.arrays import from_arrays
-
     path = Path(os.path.expanduser(source))
     tfds = source in PUBLISHED or source.startswith("tfds:")
     folder = not tfds and source not in BUNDLED and source != "" and os.path.isdir(path)
@@ -135,8 +65,6 @@ def load(
         inputs = bunch.images / bunch.images.max() if images and "images" in bunch else bunch.data
         return from_arrays(source, inputs, bunch.target, class_names=bunch.target_names)
     if folder:
-        from jaxal.images import load_folder
-
         return load_folder(path, label_regex=label_regex, group_regex=group_regex, strict=strict)
     if not source or not os.path.exists(path):
         raise DataError(_unknown(source))

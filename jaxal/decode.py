@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from jaxal.data import DataError
+from jaxal.dataset import DataError
 
 MAX_PIXELS = 89_478_485  # Pillow's own line beyond which a picture is taken for a decompression bomb
 MAX_ASPECT = 50  # of the longer side to the shorter; `resize` makes a whole picture of the shorter side's scale

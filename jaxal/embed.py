@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxal.data import DataError, Dataset
+from jaxal.dataset import DataError, Dataset
 from jaxal.decode import resize
 from jaxal.encoders import Encoder, Variables
 from jaxal.images import LazyImages, progress_bar

@@ -14,7 +14,7 @@ from jaxal.banks import Embedded, Recipe, join_images, pad_and_stack
 from jaxal.cem import make_cem
 from jaxal.classifier import Classifier, linear_probe
 from jaxal.config import Config
-from jaxal.data import Dataset
+from jaxal.dataset import Dataset
 from jaxal.ddqn import Agent, make_agent
 from jaxal.encoders import Encoder, make_encoder
 from jaxal.environment import Environment, make_environment

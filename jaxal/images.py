@@ -25,7 +25,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from jaxal.data import DataError, Dataset
+from jaxal.dataset import DataError, Dataset
 from jaxal.decode import decode, fault, is_dicom, require_pydicom
 
 SPLITS = {"train": "train", "val": "val", "test": "test"}

@@ -10,7 +10,8 @@ import numpy as np
 
 from jaxal.banks import Embedded
 from jaxal.config import InputConfig
-from jaxal.data import DataError, Dataset, load
+from jaxal.data import load
+from jaxal.dataset import DataError, Dataset
 from jaxal.embed import embed, load_pixels
 from jaxal.encoders import Encoder, make_encoder
 from jaxal.noise import Noise, add_noise, noisy_copies

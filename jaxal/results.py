@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxal import statistics
 from jaxal.config import Config
-from jaxal.data import Dataset
+from jaxal.dataset import Dataset
 from jaxal.experiment import Evaluation, Training
 from jaxal.splits import PARTS, Split
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxal.config import SplitConfig
-from jaxal.data import DataError, Dataset
+from jaxal.dataset import DataError, Dataset
 from jaxal.task import Rows
 
 PARTS = ("source_pool", "pool", "state", "reward", "validation", "test")

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxal import distances
-from jaxal.data import fill_missing
+from jaxal.dataset import fill_missing
 
 
 class Images(NamedTuple):

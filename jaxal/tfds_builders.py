@@ -25,7 +25,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-from jaxal.data import DataError, Dataset
+from jaxal.dataset import DataError, Dataset
 from jaxal.decode import decode
 from jaxal.images import SPLITS, assemble, read_images
 

@@ -14,7 +14,7 @@ from PIL import Image
 from jaxal import embed as module
 from jaxal.banks import Embedded
 from jaxal.config import InputConfig
-from jaxal.data import DataError, Dataset
+from jaxal.dataset import DataError, Dataset
 from jaxal.decode import decode, resize
 from jaxal.embed import embed, latents_of, load_pixels
 from jaxal.encoders import make_encoder

@@ -13,7 +13,7 @@ from PIL import Image
 from pydicom.uid import ExplicitVRLittleEndian
 
 from jaxal.config import SplitConfig
-from jaxal.data import DataError
+from jaxal.dataset import DataError
 from jaxal.decode import decode, fault, resize
 from jaxal.images import LazyImages, load_folder
 from jaxal.splits import PARTS, split

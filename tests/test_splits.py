@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jaxal import splits
 from jaxal.config import SplitConfig
-from jaxal.data import DataError, Dataset
+from jaxal.dataset import DataError, Dataset
 from jaxal.splits import PARTS, split
 
 

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from jaxal import tfds_builders
-from jaxal.data import DataError
+from jaxal.dataset import DataError
 from jaxal.images import load_folder
 from jaxal.tfds_builders import KATHER, Source, fetch, load_tfds
 

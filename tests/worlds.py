@@ -11,7 +11,7 @@ from sklearn import datasets
 
 from jaxal.classifier import Labelled, linear_probe
 from jaxal.config import EnvironmentConfig, ProbeConfig
-from jaxal.data import Dataset
+from jaxal.dataset import Dataset
 from jaxal.environment import Environment, accuracy, holdout_logits, make_environment
 from jaxal.episode import Step, rollout
 from jaxal.strategies import Strategy
