@@ -57,6 +57,7 @@ class ProbeModel(NamedTuple):
     columns: jax.Array  # [B, R] inner products of the labelled points with all rows
     inverse: jax.Array  # [B, B] inverse of K / 2 + l2 I, K the labelled points' Gram matrix
     weights: jax.Array  # [D, C], for the solver that works on them; [0, C] otherwise
+    moments: optax.OptState  # of the weights
 
 
 def linear_probe(config: ProbeConfig, metric: str) -> Classifier:
@@ -74,11 +75,13 @@ def linear_probe(config: ProbeConfig, metric: str) -> Classifier:
     def init(task: Task, slots: int) -> Fitted:
         rows, classes = sum(task.shape), task.class_mask.shape[-1]
         width = own_latents(task).shape[-1] if config.solver == "adam" else 0
+        weights = jnp.zeros((width, classes))
         model = ProbeModel(
             alpha=jnp.zeros((slots, classes)),
             columns=jnp.zeros((slots, rows)),
             inverse=jnp.eye(slots) / config.l2,
-            weights=jnp.zeros((width, classes)),
+            weights=weights,
+            moments=optax.adam(config.learning_rate).init(weights),
         )
         return Fitted(masked_logits(task, jnp.zeros((rows, classes))), task.geometry, model)
 
@@ -172,7 +175,7 @@ def _gradient_descent(config, task, model, kernel, labelled):
 
 
 def _adam(config, task, model, kernel, labelled):
-    """Full-batch Adam on the [D, C] weights; its moments start from zero at every fit."""
+    """Full-batch Adam on the [D, C] weights; where a fit goes on from the last, so do its moments."""
     del kernel
     latents = own_latents(task)
     inputs = latents[labelled.rows]
@@ -189,6 +192,7 @@ def _adam(config, task, model, kernel, labelled):
         updates, moments = adam.update(jax.grad(loss)(weights), moments)
         return (weights + updates, moments), None
 
-    begin = jnp.zeros_like(model.weights) if config.restart else model.weights
-    (weights, _), _ = jax.lax.scan(epoch, (begin, adam.init(begin)), None, length=config.epochs)
-    return model._replace(weights=weights), latents @ weights
+    begin = (model.weights, model.moments)
+    begin = jax.tree.map(jnp.zeros_like, begin) if config.restart else begin
+    (weights, moments), _ = jax.lax.scan(epoch, begin, None, length=config.epochs)
+    return model._replace(weights=weights, moments=moments), latents @ weights

@@ -7,6 +7,7 @@ one compiled program.
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+MOST_EPOCHS = 100_000  # of a fit, so that its minibatches can be counted in 32 bits
 PAPER_FEATURES = ("score", "mean_distance_labelled", "mean_distance_unlabelled")
 STRATEGIES = (
     "ddqn",
@@ -121,7 +122,7 @@ class ProbeConfig:
     epochs: int = 200
     """gd, adam: passes over the labelled set"""
     restart: bool = True
-    """gd, adam: start every fit from zero weights rather than from the last fit's"""
+    """gd, adam: start every fit from zero weights rather than from the last fit's, Adam's moments included"""
     latents: Literal["standardised", "raw"] = "standardised"
     """standardised: centred and scaled by the pool's statistics, and divided by the root of their number, so that one
     l2 or learning rate suits every encoder. raw: as the encoder gives them, the scale that a learning rate refers to
@@ -129,6 +130,7 @@ class ProbeConfig:
 
     def __post_init__(self):
         _positive(self, "l2", "iterations", "learning_rate", "epochs")
+        _require(self.epochs <= MOST_EPOCHS, "epochs", self.epochs, f"at most {MOST_EPOCHS:,}")
 
 
 @dataclass(frozen=True)
@@ -144,11 +146,13 @@ class FinetuneConfig:
     weight_decay: float = 0.0
     """what is added to the gradient, times the parameters (PyTorch's `weight_decay`)"""
     restart: bool = True
-    """start every fit from the imported weights and a zero head rather than from the last fit's network"""
+    """start every fit from the imported weights and a zero head rather than from the last fit's network, Adam's
+    moments included"""
     batch_norm: Literal["train", "frozen"] = "train"
-    """train: normalise by the minibatch and move the running statistics; frozen: by the imported ones"""
+    """train: normalise the trained parts by the minibatch and move their running statistics; frozen: by the imported
+    ones"""
     trained: Literal["all", "layer4", "head"] = "all"
-    """what is trained: all, a ResNet's last stage and the head, or the head alone"""
+    """what is trained: all, a ResNet's last stage and the head, or the head alone; the rest stays as imported"""
     augment: bool = False
     """flip training images left to right at random, and turn them by up to pi/12"""
     recompute: bool = False
@@ -160,6 +164,7 @@ class FinetuneConfig:
 
     def __post_init__(self):
         _positive(self, "learning_rate", "epochs", "block", "episodes_at_once")
+        _require(self.epochs <= MOST_EPOCHS, "epochs", self.epochs, f"at most {MOST_EPOCHS:,}")
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2, for batch normalisation")
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
 

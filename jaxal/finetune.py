@@ -65,17 +65,15 @@ def make_training(config: FinetuneConfig, encoder: Encoder) -> Training:
     parts = jax.eval_shape(encoder.init, jax.random.key(0))["params"].keys()
     if config.trained not in ("all", "head", *parts):
         raise ValueError(f"trained is {config.trained!r}; encoder {encoder.name} has no such part, so take all or head")
+    train_mode = parts_in_train_mode(config, encoder)
     rate = optax.adam(config.learning_rate) if config.optimiser == "adam" else optax.sgd(config.learning_rate)
     decay = optax.add_decayed_weights(config.weight_decay) if config.weight_decay else optax.identity()
     optimiser = optax.chain(decay, rate)
 
-    def is_trained(part: str) -> bool:
-        return config.trained == "all" or part in ("head", config.trained)
-
     def start(images: Images, classes: int) -> Network:
         params = images.variables["params"]
         width = encoder.latent_size
-        trained = {part: value for part, value in params.items() if is_trained(part)}
+        trained = {part: value for part, value in params.items() if config.trained in ("all", part)}
         trained["head"] = {"kernel": jnp.zeros((width, classes)), "bias": jnp.zeros(classes)}
         return Network(trained, images.variables["batch_stats"], optimiser.init(trained))
 
@@ -85,8 +83,7 @@ def make_training(config: FinetuneConfig, encoder: Encoder) -> Training:
     def step(images, network, pixels, labels, class_mask):
         def loss(trained):
             inputs = encoder.normalise(pixels)
-            train = config.batch_norm == "train"
-            encoding = encoder.apply(variables(images, trained, network.batch_stats), inputs, train=train)
+            encoding = encoder.apply(variables(images, trained, network.batch_stats), inputs, train=train_mode)
             assert encoding.logits is not None
             logits = jnp.where(class_mask, encoding.logits, -1e9)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -108,6 +105,14 @@ def make_training(config: FinetuneConfig, encoder: Encoder) -> Training:
         return jax.tree.map(join, jax.lax.map(block, blocks))
 
     return Training(start, step, predict)
+
+
+def parts_in_train_mode(config: FinetuneConfig, encoder: Encoder) -> frozenset[str]:
+    """The trained parts of the network, where their batch normalisation is trained too; all others stay as they are."""
+    if config.batch_norm == "frozen":
+        return frozenset()
+    parts = jax.eval_shape(encoder.init, jax.random.key(0))["params"]
+    return frozenset(part for part in parts if config.trained in ("all", part))
 
 
 def finetune(config: FinetuneConfig, encoder: Encoder, metric: str) -> Classifier:

@@ -33,7 +33,7 @@ def stage_outputs(depth: int, variables, images, train: bool):
     _, state = module.apply(
         {"params": body, "batch_stats": variables["batch_stats"]},
         images,
-        train=train,
+        train=frozenset(body if train else ()),
         capture_intermediates=lambda module, _: isinstance(module, resnet.Stage),
         mutable=["intermediates", "batch_stats"],
     )

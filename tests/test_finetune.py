@@ -33,17 +33,24 @@ FAST = FinetuneConfig(epochs=3, learning_rate=1e-3, batch_size=4, block=32)
 SLOTS = 12
 
 
+class Layer(nn.Module):
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        product = partial(convolve, stride=2, padding=((1, 1), (1, 1)), in_loop=True)
+        conv = Conv((3, 3, x.shape[-1], self.outputs), product, name="conv")
+        return nn.relu(conv_norm(conv, BatchNorm(self.outputs, 1e-5, name="bn"), x, train))
+
+
 class Small(nn.Module):
     """Two layers with batch normalisation, quick to compile."""
 
     @nn.compact
-    def __call__(self, images, train: bool):
+    def __call__(self, images, train: frozenset[str]):
         x = images
-        for name, inputs, outputs in (("layer3", 3, 4), ("layer4", 4, 6)):
-            conv = Conv(
-                (3, 3, inputs, outputs), partial(convolve, stride=2, padding=((1, 1), (1, 1)), in_loop=True), name=name
-            )
-            x = nn.relu(conv_norm(conv, BatchNorm(outputs, 1e-5, name=f"{name}_bn"), x, train))
+        for name, outputs in (("layer3", 4), ("layer4", 6)):
+            x = Layer(outputs, name=name)(x, name in train)
         return x.mean((1, 2))
 
 
@@ -87,8 +94,9 @@ def fit(config: FinetuneConfig, task: Task, chosen: Labelled, key, before=None):
     return classifier.fit(task, start, chosen, jnp.int32(0), 1, key)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_twenty_steps_equal_pytorchs(name):
+# How far the parameters have moved says more than what they are; plain descent runs into kinks of the ReLUs.
+@pytest.mark.parametrize(("name", "worst"), [("adam", 1e-4), ("sgd", 3e-3)])
+def test_twenty_steps_equal_pytorchs(name, worst):
     golden = np.load(GOLDENS / "finetune.npz")
     encoder = make_encoder("resnet18", width=4, in_loop=name == "adam")
     training = make_training(FinetuneConfig(**CASES[name]), encoder)
@@ -106,30 +114,37 @@ def test_twenty_steps_equal_pytorchs(name):
             found[names[path]] = np.asarray(leaf).transpose(AXES[leaf.ndim])
         return [(key, found[key]) for key in sorted(found)]
 
+    def probed(params):
+        return np.concatenate([probe(key, x)[:8] for key, x in in_torch_layout(params, "params")])
+
+    before = probed(network.trained)
     for i, rows in enumerate(training_batches()):
         network, loss = step(images, network, pixels[rows], labels[rows], jnp.ones(3, bool))
         assert abs(float(loss) / golden[f"{name}/loss"][i] - 1) < 1e-3
         statistics = np.concatenate([x for _, x in in_torch_layout(network.batch_stats, "batch_stats")])
         assert relative_error(statistics, golden[f"{name}/statistics"][i]) < 1e-3
-        parameters = np.concatenate([probe(key, x)[:8] for key, x in in_torch_layout(network.trained, "params")])
-        assert relative_error(parameters, golden[f"{name}/parameters"][i]) < 1e-3
+        parameters, expected = probed(network.trained), golden[f"{name}/parameters"][i]
+        assert relative_error(parameters, expected) < 1e-3
+        assert relative_error(parameters - before, expected - before) < worst
 
 
-@pytest.mark.parametrize(
-    ("optimiser", "solver", "tolerance"),
-    [("sgd", "gd", 2e-5), ("adam", "adam", 3e-3)],  # Adam makes whole steps out of gradients that are mere rounding
-)
-def test_a_trained_head_on_a_frozen_encoder_is_the_linear_probe(optimiser, solver, tolerance):
-    rates = {"epochs": 15, "learning_rate": 1e-2}
-    config = replace(FAST, optimiser=optimiser, trained="head", batch_norm="frozen", batch_size=SLOTS, **rates)
-    chosen = labelled(list(range(SLOTS)))
-    tuned = fit(config, digits_task(gram_limit=-1), chosen, jax.random.key(0))
-    task = digits_task(keep_latents=True)
+@pytest.mark.parametrize("restart", [True, False])
+@pytest.mark.parametrize(("optimiser", "solver"), [("sgd", "gd"), ("adam", "adam")])
+def test_a_trained_head_on_a_frozen_encoder_is_the_linear_probe(optimiser, solver, restart):
+    # Not 12 labels: a class with a third of them has a bias whose gradient is mere rounding, which Adam makes steps of.
+    rates = {"epochs": 15, "learning_rate": 1e-2, "restart": restart}
     head = linear_probe(ProbeConfig(solver=solver, latents="raw", **rates), "euclidean")
-    probed = jax.jit(head.fit, static_argnums=4)(task, head.init(task, SLOTS), chosen, 0, SLOTS, jax.random.key(0))
-    assert np.ptp(np.asarray(probed.logits)) > 30 * tolerance
-    np.testing.assert_allclose(tuned.logits, probed.logits, atol=tolerance)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=2e-3, atol=3e-3), tuned.geometry, probed.geometry)
+    task, images = digits_task(keep_latents=True), digits_task(gram_limit=-1)
+    tuned, probed = None, head.init(task, SLOTS)
+    for start, size in ((0, 10), (10, 1)):
+        count = start + size
+        config = replace(FAST, optimiser=optimiser, trained="head", batch_norm="frozen", batch_size=count, **rates)
+        chosen = labelled(list(range(count)))
+        tuned = fit(config, images, chosen, jax.random.key(0), tuned)
+        probed = jax.jit(head.fit, static_argnums=4)(task, probed, chosen, start, size, jax.random.key(0))
+        assert np.ptp(np.asarray(probed.logits)) > 0.1
+        np.testing.assert_allclose(tuned.logits, probed.logits, atol=2e-5)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=2e-3, atol=3e-3), tuned.geometry, probed.geometry)
 
 
 def test_padding_changes_no_bit():
@@ -201,8 +216,12 @@ def test_what_is_trained_and_what_is_not(trained, batch_norm):
     moved = lambda new, old: bool(np.any(new != old))
     for part in parts:
         assert any(jax.tree.leaves(jax.tree.map(moved, network.trained[part], images.variables["params"][part])))
-    statistics = jax.tree.leaves(jax.tree.map(moved, network.batch_stats, images.variables["batch_stats"]))
-    assert all(statistics) if batch_norm == "train" else not any(statistics)
+    for part, statistics in jax.tree.map(moved, network.batch_stats, images.variables["batch_stats"]).items():
+        in_train_mode = part in parts and batch_norm == "train"
+        assert all(jax.tree.leaves(statistics)) if in_train_mode else not any(jax.tree.leaves(statistics))
+    if trained == "head":
+        fitted = fit(config, digits_task(gram_limit=-1), labelled([0, 1, 2, 3]), jax.random.key(0))
+        np.testing.assert_allclose(fitted.model.latents, images_of_digits()[2][digits_rows().pool], atol=1e-6)
 
 
 def test_geometry_is_that_of_the_new_latents():

@@ -107,20 +107,20 @@ class EfficientNetLite(nn.Module):
     in_loop: bool
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: jax.Array, train: frozenset[str]) -> jax.Array:
         """Images [n, H, W, 3] float, normalised -> latents [n, 1280] float32."""
         x = images.astype(self.dtype)
         stem = Conv((3, 3, x.shape[-1], 32), partial(_stem, in_loop=self.in_loop), name="conv_stem")
-        x = nn.relu6(conv_norm(stem, _norm(32, name="bn0"), x, train))
+        x = nn.relu6(conv_norm(stem, _norm(32, name="bn0"), x, "bn0" in train))
         number = 0
         for group in self.groups:
             for repeat in range(group.repeats):
                 stride = group.stride if repeat == 0 else 1
-                block = InvertedResidual(group.size, stride, group.expand, group.outputs, name=f"block{number}")
-                x = block(x, train)
+                name = f"block{number}"
+                x = InvertedResidual(group.size, stride, group.expand, group.outputs, name=name)(x, name in train)
                 number += 1
         head = Conv((1, 1, x.shape[-1], 1280), _pointwise, name="conv_head")
-        x = nn.relu6(conv_norm(head, _norm(1280, name="bn1"), x, train))
+        x = nn.relu6(conv_norm(head, _norm(1280, name="bn1"), x, "bn1" in train))
         return x.astype(jnp.float32).mean((1, 2))
 
 

@@ -39,8 +39,9 @@ class Init(Protocol):
 class Apply(Protocol):
     """How an encoder is applied."""
 
-    def __call__(self, variables: Variables, images: jax.Array, train: bool = False) -> Encoding:
-        """images: [n, H, W, channels] float, normalised."""
+    def __call__(self, variables: Variables, images: jax.Array, train: bool | frozenset[str] = False) -> Encoding:
+        """images: [n, H, W, channels] float, normalised. train: whether the batch normalisations are in train mode, or
+        in which parts (by their names in `params`) they are."""
         ...
 
 
@@ -99,14 +100,17 @@ def from_module(
     variable_path: Callable[[str], str | None],
     image_size: int = 224,
 ) -> Encoder:
-    """An `Encoder` from a Linen module `(images, train) -> latents [n, D] float32`; adds the head."""
+    """An `Encoder` from a Linen module `(images, train) -> latents [n, D] float32`; adds the head.
+
+    `train` has the names of the parts in train mode.
+    """
 
     @partial(jax.jit, static_argnames="classes")
     def init(key: jax.Array, classes: int | None = None) -> Variables:
         kernels, head = jax.random.split(key)
         images = jax.ShapeDtypeStruct((1, 32, 32, len(mean)), jnp.float32)
         # Linen's collections with zeros for kernels; no layer asks for a key.
-        blank: Any = flatten_dict(dict(module.lazy_init(jax.random.key(0), images, train=False)))
+        blank: Any = flatten_dict(dict(module.lazy_init(jax.random.key(0), images, train=frozenset())))
         variables = unflatten_dict(blank | _draw_kernels(kernels, blank))
         if classes is not None:
             # torch.nn.Linear's start: uniform within 1 / sqrt(D), for the kernel and for the bias.
@@ -115,15 +119,16 @@ def from_module(
             variables["params"]["head"] = {"kernel": numbers[:-1], "bias": numbers[-1]}
         return variables
 
-    def apply(variables: Variables, images: jax.Array, train: bool = False) -> Encoding:
+    def apply(variables: Variables, images: jax.Array, train: bool | frozenset[str] = False) -> Encoding:
         body = {key: value for key, value in variables["params"].items() if key != "head"}
         stats = variables["batch_stats"]
         collections = {"params": body, "batch_stats": stats}
-        if train:
-            trained: Any = module.apply(collections, images, train=True, mutable=["batch_stats"])
+        parts = frozenset(body if train else ()) if isinstance(train, bool) else train
+        if parts:
+            trained: Any = module.apply(collections, images, train=parts, mutable=["batch_stats"])
             latents, stats = trained[0], trained[1]["batch_stats"]
         else:
-            latents: Any = module.apply(collections, images, train=False)
+            latents: Any = module.apply(collections, images, train=parts)
         head = variables["params"].get("head")
         logits = None if head is None else latents @ head["kernel"] + head["bias"].reshape(1, -1)
         return Encoding(latents, logits, stats)

@@ -14,7 +14,7 @@ def _init(key: jax.Array, classes: int | None = None) -> Variables:
     return {"params": {}, "batch_stats": {}}
 
 
-def _apply(variables: Variables, images: jax.Array, train: bool = False) -> Encoding:
+def _apply(variables: Variables, images: jax.Array, train: bool | frozenset[str] = False) -> Encoding:
     return Encoding(images.reshape(len(images), -1).astype(jnp.float32), None, variables["batch_stats"])
 
 

@@ -99,16 +99,16 @@ class ResNet(nn.Module):
     in_loop: bool = False
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images: jax.Array, train: frozenset[str]) -> jax.Array:
         """Normalised images [n, H, W, 3] float -> latents [n, 8 or (bottlenecks) 32 * width] float32."""
         x = images.astype(self.dtype)
         stem = _conv(7, x.shape[-1], self.width, 2, self.in_loop, "conv1")
-        x = _max_pool(nn.relu(conv_norm(stem, _norm(self.width, name="bn1"), x, train)))
+        x = _max_pool(nn.relu(conv_norm(stem, _norm(self.width, name="bn1"), x, "bn1" in train)))
         stage = nn.remat(Stage, static_argnums=2) if self.recompute else Stage
         for i, blocks in enumerate(self.stages):
             stride = 1 if i == 0 else 2
             width, name = self.width * 2**i, f"layer{i + 1}"
-            x = stage(width, blocks, stride, self.bottleneck, self.in_loop, name=name)(x, train)
+            x = stage(width, blocks, stride, self.bottleneck, self.in_loop, name=name)(x, name in train)
         return x.astype(jnp.float32).mean((1, 2))
 
 
