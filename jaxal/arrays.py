@@ -6,6 +6,7 @@ Whatever cannot be used is an error of one line; whatever was changed is a notic
 import numpy as np
 
 from jaxal.dataset import DataError, Dataset, few
+from jaxal.decode import check_size
 from jaxal.images import SPLITS, digest, distinct
 
 
@@ -85,6 +86,10 @@ def _images(name: str, X: np.ndarray) -> tuple[np.ndarray, list[str]]:
     images = X[..., None] if X.ndim == 3 else X
     if images.shape[-1] not in (1, 3):
         raise DataError(f"{name}: X has shape {X.shape}; images have 1 or 3 channels, in the last axis")
+    try:
+        check_size(images.shape[2], images.shape[1])
+    except ValueError as error:
+        raise DataError(f"{name}: X has shape {X.shape}; images of {error}") from None
     if images.dtype == np.uint8:
         return images, []
     low, high = images.min(), images.max()

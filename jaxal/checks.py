@@ -24,7 +24,7 @@ def check_settings(config: Config) -> None:
     for part in dataclasses.fields(config):
         for name, value in dataclasses.asdict(getattr(config, part.name)).items():
             if isinstance(value, float) and not np.isfinite(value):
-                raise ValueError(f"{name} is {value}; it must be a finite number")
+                raise ValueError(f"{part.name}.{name} is {value}; it must be a finite number")
     environment, evaluation = config.environment, config.evaluation
     for field, names, known in (
         ("state_features", environment.state_features, STATE_FEATURES),

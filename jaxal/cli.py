@@ -10,16 +10,13 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 import tyro
 
-from jaxal.config import (
-    Config,
-    EnvironmentConfig,
-    EvaluationConfig,
-    InputConfig,
-)
+from jaxal import run_folders
+from jaxal.config import Config, InputConfig, from_dict
 from jaxal.presets import PRESETS
 from jaxal.requests import Embed, Evaluate, Report, Run
 
@@ -71,7 +68,11 @@ def parse(arguments: list[str]) -> Run | Evaluate | Report | Embed:
     name, *rest = arguments
     if name not in COMMANDS:
         raise ValueError(f"{name} is no command; there are {', '.join(COMMANDS)}")
-    default: Any = _from_preset(_preset(rest)) if name == "run" else None
+    default: Any = None
+    if name == "run":
+        default = _from_preset(_given("--preset", rest))
+    elif name == "evaluate":
+        default = _from_saved(_given("--policy", rest))
     told = io.StringIO()
     help_asked = bool({"-h", "--help"} & set(rest))
     try:
@@ -89,15 +90,35 @@ def parse(arguments: list[str]) -> Run | Evaluate | Report | Embed:
         raise
 
 
-def _preset(arguments: list[str]) -> str:
-    """The preset named in the arguments; whether it is a right one is for the parser to say."""
-    found = re.search(r"--preset[= ](\S+)", " ".join(arguments))
-    return found[1] if found and found[1] in PRESETS else "default"
+def _given(flag: str, arguments: list[str]) -> str:
+    """What is given for a flag, whose value other defaults depend on; whether it is right is for others to say."""
+    for place, argument in enumerate(arguments):
+        if argument == flag:
+            return "".join(arguments[place + 1 : place + 2])
+        if argument.startswith(f"{flag}="):
+            return argument.removeprefix(f"{flag}=")
+    return ""
 
 
 def _from_preset(name: str) -> Run:
-    config = PRESETS[name]()
-    return Run(preset=name, **{part.name: getattr(config, part.name) for part in dataclasses.fields(Config)})  # type: ignore[arg-type]
+    preset: Any = name if name in PRESETS else "default"
+    config = PRESETS[preset]()
+    return Run(preset=preset, **{part.name: getattr(config, part.name) for part in dataclasses.fields(Config)})
+
+
+def _from_saved(folder: str) -> Evaluate:
+    """What is evaluated as it was trained, unless flags say otherwise."""
+    if not (Path(folder) / "config.json").is_file():
+        return Evaluate(policy=tyro.MISSING)
+    saved = from_dict(run_folders.read_config(Path(folder))["config"])
+    encoder = {name: getattr(saved.inputs, name) for name in ("encoder", "weights", "width", "dtype", "image_size")}
+    return Evaluate(
+        policy=tyro.MISSING,
+        inputs=InputConfig(**encoder),
+        classifier=saved.environment.classifier,
+        probe=saved.probe,
+        finetune=saved.finetune,
+    )
 
 
 @contextlib.contextmanager
@@ -157,27 +178,26 @@ WORDINGS: tuple[tuple[str, Callable[..., str]], ...] = (
 
 
 def _with_flag(message: str, part: str = "") -> str:
-    """`message`, which may begin with the name of a setting, with that setting's flag in its place."""
-    found = re.match(r"(\w+)(?= is )", message)
+    """`message`, which may begin with the name of a setting (PART.NAME or NAME), with its flag in its place."""
+    found = re.match(r"(?:(\w+)\.)?(\w+)(?= is )", message)
     if found is None:
         return message
-    flat = {
-        field.name for kind in (InputConfig, EnvironmentConfig, EvaluationConfig) for field in dataclasses.fields(kind)
-    }
+    part, name = found[1] or part, found[2]
     homes = [
         home.name
         for home in dataclasses.fields(Config)
-        if found[1] in {field.name for field in dataclasses.fields(home.type)}  # type: ignore[arg-type]
+        if name in {field.name for field in dataclasses.fields(home.type)}  # type: ignore[arg-type]
     ]
-    if found[1] in flat:
-        flag = found[1]
+    flat = [home for home in homes if home in ("inputs", "environment", "evaluation")]
+    if part in flat or (flat and part not in homes):
+        flag = name
     elif part in homes or len(homes) == 1:
-        flag = f"{part or homes[0]}.{found[1]}"
+        flag = f"{part or homes[0]}.{name}"
     else:
         return message
     return f"--{flag.replace('_', '-')}{message[found.end() :]}"
 
 
 def _overview() -> str:
-    lines = [f"  {name:10s} {command.__doc__}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:10s} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
     return "\n".join(["usage: jaxal COMMAND ...; jaxal COMMAND --help tells its flags", "", *lines])

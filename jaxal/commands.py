@@ -5,7 +5,8 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,21 @@ from jaxal.experiment import (
     Evaluation,
     Policies,
     compare_strategies,
-    encoder_of,
     policy_shapes,
     split_all,
     train_policies,
     training_memory,
 )
-from jaxal.latents import open_dataset, read, with_noise
+from jaxal.latents import read, with_noise
 from jaxal.requests import Embed, Evaluate, Report, Run
 from jaxal.splits import PARTS, Split
 from jaxal.train import Snapshot, Sources
 
+OUT_OF_MEMORY = (
+    "out of memory; take less at once: with --classifier finetune smaller --finetune.episodes-at-once, .batch-size or "
+    ".block (--plan tells what they need), else smaller --seeds, --starts or --train.tasks"
+)
+COMPARISON = "comparison"  # folder in a run's folder, for curves until the last strategy has been compared
 SAVE_EVERY = 30.0  # seconds between two checkpoints
 SOURCE_PARTS = ("source_pool", "state", "reward", "validation")  # of a data set that is only trained on
 
@@ -42,14 +47,19 @@ def execute(request: Run | Evaluate | Report | Embed, command: str) -> None:
       ValueError, OSError: one line, for whatever was given wrongly; nothing has been written then.
       KeyboardInterrupt: with a line on how to go on, where that is possible.
     """
-    if isinstance(request, Run):
-        run(request, command)
-    elif isinstance(request, Evaluate):
-        evaluate(request, command)
-    elif isinstance(request, Embed):
-        embed(request)
-    else:
-        make_report(request)
+    try:
+        if isinstance(request, Run):
+            run(request, command)
+        elif isinstance(request, Evaluate):
+            evaluate(request, command)
+        elif isinstance(request, Embed):
+            embed(request)
+        else:
+            make_report(request)
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            raise ValueError(OUT_OF_MEMORY) from None
+        raise
 
 
 def run(request: Run, command: str) -> None:
@@ -57,7 +67,8 @@ def run(request: Run, command: str) -> None:
     config = request.config
     checks.check_settings(config)
     if request.plan:
-        return _tell_plan(request.dataset, config)
+        print("\n".join(plan.describe(request)))
+        return
     target, splits = _read_and_split(request.dataset, config)
     named = [
         target if name == request.dataset else read(name, config.inputs, config.finetunes).embedded
@@ -82,23 +93,17 @@ def run(request: Run, command: str) -> None:
         "preset": request.preset,
         "config": dataclasses.asdict(config),
     }
-    name = target.dataset.name
-    if request.resume:
-        folder = run_folders.to_resume(request.out, name, asked)
-        command = run_folders.read_config(folder)["command"]
-    else:
-        folder = run_folders.new(request.out, name)
-        run_folders.begin(folder, asked)
-    try:
+    folder = _folder(request, target.dataset.name, asked)
+    with _resumable():
         _tell_notices(target, *(source for source in sources if source is not target))
         policies, training = (None, {}) if made is None else _learn(config, made, folder)
-        evaluation = _compare(config, target, splits, policies)
+        made = None  # its images leave the device, where the comparison's own are about to stand
+        evaluation = _compare(config, target, splits, policies, folder)
         _finish(
             folder,
             config,
             evaluation,
             {
-                "command": command,
                 "dataset": results.describe_data(target.dataset, splits[0], list(request.train_on)),
                 "labels_counted": {
                     "budget": config.environment.budget,
@@ -109,8 +114,6 @@ def run(request: Run, command: str) -> None:
                 "training": training,
             },
         )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same command with --resume goes on from the last checkpoint") from None
 
 
 def evaluate(request: Evaluate, command: str) -> None:
@@ -135,24 +138,23 @@ def evaluate(request: Evaluate, command: str) -> None:
     checks.check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
     policies = _load_policies(config, request.policy, saved.evaluation.seeds, len(target.dataset.classes))
     policies = jax.tree.map(lambda x: x[: config.evaluation.seeds], policies)
-    folder = run_folders.new(request.out, f"{request.policy.resolve().name}-on-{target.dataset.name}")
-    folder.mkdir(parents=True, exist_ok=True)  # that it can be made must show before the work is done
-    _tell_notices(target)
-    evaluation = _compare(config, target, splits, policies)
     trained_on = asked["train_on"] or [asked["dataset"]]
     asked |= {"command": command, "dataset": request.dataset, "config": dataclasses.asdict(config)}
-    run_folders.begin(folder, asked)
-    _finish(
-        folder,
-        config,
-        evaluation,
-        {
-            "command": command,
-            "dataset": results.describe_data(target.dataset, splits[0], trained_on),
-            "labels_counted": {"budget": config.environment.budget},
-            "training": {},
-        },
-    )
+    asked["policy"] = str(request.policy)
+    folder = _folder(request, f"{request.policy.resolve().name}-on-{target.dataset.name}", asked)
+    with _resumable():
+        _tell_notices(target)
+        evaluation = _compare(config, target, splits, policies, folder)
+        _finish(
+            folder,
+            config,
+            evaluation,
+            {
+                "dataset": results.describe_data(target.dataset, splits[0], trained_on),
+                "labels_counted": {"budget": config.environment.budget},
+                "training": {},
+            },
+        )
 
 
 def make_report(request: Report) -> None:
@@ -190,15 +192,6 @@ def embed(request: Embed) -> None:
     print(request.out)
 
 
-def _tell_plan(source: str, config: Config) -> None:
-    if not config.finetunes:
-        raise ValueError("--plan is for --classifier finetune; all episodes of a linear probe run side by side")
-    dataset = open_dataset(source, config.inputs)
-    size = config.inputs.image_size or encoder_of(config).image_size or 224
-    parts = split_all(config, dataset)[0]
-    print("\n".join(plan.describe(config, plan.needs(config, parts, len(dataset), size, len(dataset.classes)))))
-
-
 def _read_and_split(source: str, config: Config) -> tuple[Embedded, list[Split]]:
     """The data set that is compared on, and the split of each seed, its pools noisy where the config says so."""
     images = read(source, config.inputs, config.finetunes)
@@ -206,6 +199,23 @@ def _read_and_split(source: str, config: Config) -> tuple[Embedded, list[Split]]
     if config.inputs.noise:
         return with_noise(images, splits, config.inputs, config.evaluation.first_seed)
     return images.embedded, splits
+
+
+def _folder(request: Run | Evaluate, name: str, asked: dict[str, Any]) -> Path:
+    """The folder that the command writes: a new one, or the one that it goes on with."""
+    if request.resume:
+        return run_folders.to_resume(request.out, name, asked)
+    folder = run_folders.new(request.out, name)
+    run_folders.begin(folder, asked)
+    return folder
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command with --resume goes on from the last checkpoint") from None
 
 
 def _tell_notices(*data: Embedded) -> None:
@@ -216,11 +226,13 @@ def _tell_notices(*data: Embedded) -> None:
 
 def _overridden(config: Config, request: Evaluate) -> Config:
     given = {name: value for name, value in vars(request).items() if value is not None}
-    environment = {name: given[name] for name in ("budget", "batch", "batch_selection") if name in given}
+    environment = {n: given[n] for n in ("budget", "batch", "batch_selection", "classifier") if n in given}
     evaluation = {name: given[name] for name in ("seeds", "starts", "strategies") if name in given}
     return dataclasses.replace(
         config,
         inputs=request.inputs,
+        probe=request.probe,
+        finetune=request.finetune,
         environment=dataclasses.replace(config.environment, **environment),
         evaluation=dataclasses.replace(config.evaluation, **evaluation),
     )
@@ -254,7 +266,7 @@ def _learn(config: Config, sources: Sources, folder: Path) -> tuple[Policies, di
         training = train_policies(config, sources, progress=progress, resume=resume, save=save)
     checkpoint.save(folder / "policy", training.policies._asdict())
     told_training = results.describe_training(training)
-    results.write_json(told, told_training)
+    run_folders.write_json(told, told_training)
     shutil.rmtree(snapshots, ignore_errors=True)
     return training.policies, told_training
 
@@ -271,15 +283,32 @@ def _restore(place: Path, like: Any) -> Any:
     return restored
 
 
-def _compare(config: Config, target: Embedded, splits: Sequence[Split], policies: Policies | None) -> Evaluation:
+def _compare(
+    config: Config, target: Embedded, splits: Sequence[Split], policies: Policies | None, folder: Path
+) -> Evaluation:
+    """The comparison; each strategy's curves are kept in the folder of the run, or taken from it."""
+    kept = folder / COMPARISON
+    known = {place.stem: results.read_curves(place) for place in kept.glob("*.npz")}
+    kept.mkdir(exist_ok=True)
     with terminal.progress("comparing") as progress:
-        return compare_strategies(config, target, splits, policies, progress=progress)
+        return compare_strategies(
+            config,
+            target,
+            splits,
+            policies,
+            progress=progress,
+            known=known,
+            save=lambda name, curves: results.write_curves(kept / f"{name}.npz", curves),
+        )
 
 
 def _finish(folder: Path, config: Config, evaluation: Evaluation, told: dict[str, Any]) -> None:
     """Writes the results, the figure and the page, and prints the table that closes a run."""
-    summary = {**told, "environment": results.describe_environment(), **results.summarise(config, evaluation)}
+    command = run_folders.read_config(folder)["command"]
+    summary = {"command": command, **told, "environment": results.describe_environment()}
+    summary |= results.summarise(config, evaluation)
     results.write(folder, config, summary, evaluation)
+    shutil.rmtree(folder / COMPARISON)
     report.write(folder)
     terminal.show(folder.name, report.read(folder))
     print(folder / "report.html")

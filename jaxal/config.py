@@ -7,6 +7,7 @@ one compiled program.
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+LARGEST_SIDE = 4096  # of images that an encoder is given, in pixels
 MOST_EPOCHS = 100_000  # of a fit, so that its minibatches can be counted in 32 bits
 PAPER_FEATURES = ("score", "mean_distance_labelled", "mean_distance_unlabelled")
 STRATEGIES = (
@@ -47,7 +48,8 @@ class InputConfig:
     """How a data set is read, and how its images become latents."""
 
     encoder: str = ""
-    """encoder of images (see `encoders.ENCODERS`); empty for features, which are latents as they are"""
+    """encoder of images: resnet18, 34, 50, 101 or 152, efficientnet-lite0, or pixels; empty for features, which are
+    latents as they are"""
     weights: str = ""
     """weights of the encoder: a .pth or .safetensors file, hf:OWNER/NAME[/FILE][@REVISION]; random: untrained;
     empty: the published"""
@@ -72,7 +74,8 @@ class InputConfig:
 
     def __post_init__(self):
         _fraction(self, "noise")
-        _require(self.image_size >= 0, "image_size", self.image_size, "0 (the encoder's own) or more")
+        right = f"0 (the encoder's own) or more, and at most {LARGEST_SIDE}"
+        _require(0 <= self.image_size <= LARGEST_SIDE, "image_size", self.image_size, right)
         _require(self.width >= 0, "width", self.width, "0 (as published) or more")
 
     @property

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageSequence, TiffImagePlugin
 
 from jaxal.dataset import DataError
 
 MAX_PIXELS = 89_478_485  # Pillow's own line beyond which a picture is taken for a decompression bomb
+TOO_LARGE = f"more than {MAX_PIXELS:,} pixels"
 MAX_ASPECT = 50  # of the longer side to the shorter; `resize` makes a whole picture of the shorter side's scale
+NOT_FINITE = "pixels that are not finite"
+PADDING = ("PixelPaddingValue", "PixelPaddingRangeLimit")  # elements of a DICOM file
 # Named, since some of Pillow's other readers start external programs.
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP", "PPM", "JPEG2000")
 
@@ -23,8 +26,9 @@ def decode(source: Path | bytes, name: str | None = None) -> np.ndarray:
     """One encoded image to uint8 [H, W, 3].
 
     Grey becomes three equal channels; palettes and CMYK are converted; transparency is laid on white; 16-bit
-    grey keeps its range (a maximum up to 4095 is taken for 12-bit data); EXIF rotation is applied; of several
-    pages the first is taken. DICOM is recognised by its contents, see `decode_dicom`.
+    grey keeps its range (a maximum up to 4095 is taken for 12-bit data); EXIF rotation is applied. Of an
+    animation, and of the views in a JPEG (MPO), the first is taken; a TIFF of several pages is refused, unless
+    the others are smaller copies or masks of the first. DICOM is recognised by its contents, see `decode_dicom`.
 
     Raises DataError, one line with the name and the reason, whatever is wrong with the bytes.
     """
@@ -43,6 +47,14 @@ def fault(data: bytes) -> str | None:
     except Exception as error:  # decoders fed with broken bytes raise anything
         return _reason(error)
     return None
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise ValueError for a picture that is too large to be decoded, or too long to be resized."""
+    if width * height > MAX_PIXELS:
+        raise ValueError(TOO_LARGE)
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ValueError(f"{width:,} x {height:,} pixels: no square to be seen in it")
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
@@ -67,10 +79,9 @@ def _pixels(data: bytes, draft: bool) -> np.ndarray:
     if is_dicom(data):
         return decode_dicom(data)
     image = Image.open(io.BytesIO(data), formats=FORMATS)
-    if image.width * image.height > MAX_PIXELS:
-        raise Image.DecompressionBombError
-    if max(image.size) > MAX_ASPECT * min(image.size):
-        raise ValueError(f"{image.width:,} x {image.height:,} pixels: no square to be seen in it")
+    check_size(*image.size)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _check_pages(image)
     if draft:
         image.draft(image.mode, (1, 1))  # JPEG at an eighth of its size, but through the whole stream
     image = ImageOps.exif_transpose(image)
@@ -82,18 +93,30 @@ def _pixels(data: bytes, draft: bool) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
+def _check_pages(image: TiffImagePlugin.TiffImageFile) -> None:
+    for page, _ in enumerate(ImageSequence.Iterator(image)):
+        if page > 0 and not image.tag_v2.get(254, 0) & 0b101:  # NewSubfileType: a smaller copy, a mask
+            raise ValueError("TIFF with several pages, one is expected")
+    image.seek(0)
+
+
 def _deep_grey(values: np.ndarray) -> np.ndarray:
     """Grey of more than 8 bits to 0..1: counts by the depth that their maximum needs, others by range."""
+    if not np.isfinite(values).all():
+        raise ValueError(NOT_FINITE)
     low, high = values.min(), values.max()
     if low >= 0 and np.array_equal(values, np.rint(values)):
         return values / next((top for top in (255, 4095, 65535) if high <= top), high)
-    return _stretch(values)
+    return _stretch(values, values)
 
 
-def _stretch(values: np.ndarray) -> np.ndarray:
-    low, high = values.min(), values.max()
+def _stretch(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Values to 0..1 by the range of those that count; others may lie outside."""
+    if counted.size == 0:
+        return np.zeros_like(values)
+    low, high = counted.min(), counted.max()
     if not np.isfinite(high - low):
-        raise ValueError("pixels that are not finite")
+        raise ValueError(NOT_FINITE)
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
@@ -104,7 +127,7 @@ def _rgb(grey: np.ndarray) -> np.ndarray:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
-        return f"more than {MAX_PIXELS:,} pixels"
+        return TOO_LARGE
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image"
     if "truncated" in str(error).lower():
@@ -134,7 +157,8 @@ def decode_dicom(data: bytes) -> np.ndarray:
 
     In the order of the standard's grey-scale pipeline (PS3.4 N.2): modality transform (rescale slope and
     intercept, or a table), window (the file's first; without one, the image's own range), then the
-    photometric interpretation, which inverts MONOCHROME1. Colour is converted to RGB. Needs pydicom.
+    photometric interpretation, which inverts MONOCHROME1. Padding is black and has no part in the image's range.
+    Elements that are blank, as de-identifiers leave them, count as absent. Colour is converted to RGB. Needs pydicom.
 
     Raises ValueError, or what pydicom raises, for a file without one decodable frame.
     """
@@ -146,6 +170,10 @@ def decode_dicom(data: bytes) -> np.ndarray:
         raise ValueError("DICOM without pixel data")
     if int(file.get("NumberOfFrames") or 1) > 1:
         raise ValueError(f"DICOM with {file.NumberOfFrames} frames, one is expected")
+    check_size(int(file.get("Columns") or 0), int(file.get("Rows") or 0))
+    for key in ("WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept", *PADDING):
+        if key in file and file[key].is_empty:
+            del file[key]
 
     values = file.pixel_array  # YBR comes out of it as RGB
     interpretation = str(file.PhotometricInterpretation)
@@ -156,15 +184,27 @@ def decode_dicom(data: bytes) -> np.ndarray:
     if values.ndim == 3:
         return (values >> max(int(file.BitsStored) - 8, 0)).astype(np.uint8)
 
+    padding = _padding(values, file)
     values = processing.apply_modality_lut(values, file).astype(np.float64)
-    if "VOILUTSequence" in file:
-        shown = _stretch(processing.apply_voi_lut(values.astype(np.int64), file).astype(np.float64))
+    if file.get("VOILUTSequence"):
+        values = processing.apply_voi_lut(values.astype(np.int64), file).astype(np.float64)
+        shown = _stretch(values, values[~padding])
     elif "WindowCenter" in file and "WindowWidth" in file:
         function = str(file.get("VOILUTFunction") or "LINEAR")
         shown = _window(values, _first(file.WindowCenter), _first(file.WindowWidth), function)
     else:
-        shown = _stretch(values)
-    return _rgb(1.0 - shown if interpretation == "MONOCHROME1" else shown)
+        shown = _stretch(values, values[~padding])
+    return _rgb(np.where(padding, 0.0, 1.0 - shown if interpretation == "MONOCHROME1" else shown))
+
+
+def _padding(stored: np.ndarray, file: Any) -> np.ndarray:
+    """Where the stored values fill what was not imaged (PS3.3 C.7.5.1.1.2): bool, of their shape."""
+    if "PixelPaddingValue" not in file:
+        return np.zeros(stored.shape, bool)
+    ends = [int(_first(file[key].value)) for key in PADDING if key in file]
+    # Some files give 63536 where the pixels are -2000.
+    ends = np.array(ends).astype(np.int16 if stored.dtype.kind == "i" else np.uint16)
+    return (stored >= ends.min()) & (stored <= ends.max())
 
 
 def _window(values: np.ndarray, center: float, width: float, function: str) -> np.ndarray:

@@ -4,7 +4,8 @@ The program takes the strategy as a number, so that a dozen strategies compile o
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import chex
@@ -80,6 +81,8 @@ def evaluate_all(
     starts: int,
     at_once: int | None = None,
     progress: Callable[[int, int, str], None] = lambda done, total, note: None,
+    known: Mapping[str, Curves] = MappingProxyType({}),
+    save: Callable[[str, Curves], None] = lambda name, curves: None,
 ) -> dict[str, Curves]:
     """Curves of every strategy.
 
@@ -93,6 +96,8 @@ def evaluate_all(
       starts: initial sets per seed.
       at_once: episodes that run side by side, of one seed after another; None: all episodes of all seeds.
       progress: called with (strategies done, all, name).
+      known: curves of an interrupted comparison, which are not computed again.
+      save: called with (name, curves) after each strategy.
     """
     seeds = banks.index.shape[0]
     evaluate = make_evaluation(environment, strategies, batch, starts, at_once)
@@ -100,8 +105,12 @@ def evaluate_all(
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(seeds))
     out = {}
     for i, name in enumerate(strategies):
+        if name in known:
+            out[name] = known[name]
+            continue
         began = time.perf_counter()
         metrics, picks = jax.device_get(run(jnp.int32(i), params, banks, keys))
         out[name] = Curves(metrics, picks, time.perf_counter() - began)
+        save(name, out[name])
         progress(i + 1, len(strategies), name)
     return out

@@ -158,10 +158,12 @@ def compare_strategies(
     target: Embedded,
     splits: Sequence[Split],
     policies: Policies | None,
-    *,
-    progress: Progress = lambda done, total, note: None,
+    **hooks: Any,
 ) -> Evaluation:
-    """Runs every strategy of the config on the pool and test rows of each seed's split of `target`."""
+    """Runs every strategy of the config on the pool and test rows of each seed's split of `target`.
+
+    `hooks` are `evaluate_all`'s progress, known and save.
+    """
     settings = config.environment
     tests = [[Recipe(target.latents, target.dataset.labels, parts.testing())] for parts in splits]
     banks = pad_and_stack(config, tests, join_images([target])[0] if config.finetunes else None)
@@ -189,7 +191,7 @@ def compare_strategies(
         batch=settings.batch,
         starts=config.evaluation.starts,
         at_once=config.episodes_at_once,
-        progress=progress,
+        **hooks,
     )
     return Evaluation(curves, {name: strategy.kind for name, strategy in strategies.items()}, labels)
 

@@ -48,6 +48,17 @@ def open_dataset(source: str, config: InputConfig) -> Dataset:
     )
 
 
+def holds_features(dataset: Dataset) -> bool:
+    """Whether the rows are latents already."""
+    return isinstance(dataset.inputs, np.ndarray) and dataset.inputs.ndim == 2
+
+
+def require_images(dataset: Dataset, flag: str) -> None:
+    """Raises DataError where `flag` is given and the data set holds features."""
+    if holds_features(dataset):
+        raise DataError(f"{dataset.name}: {flag} is for images, and this data set holds features")
+
+
 def read(source: str, config: InputConfig, keep_images: bool = False) -> Read:
     """Reads a data set and embeds its images.
 
@@ -57,9 +68,9 @@ def read(source: str, config: InputConfig, keep_images: bool = False) -> Read:
       ValueError: one line, for a data set, an encoder or weights that cannot be used.
     """
     dataset = open_dataset(source, config)
-    if isinstance(dataset.inputs, np.ndarray) and dataset.inputs.ndim == 2:
-        if keep_images:
-            raise DataError(f"{dataset.name}: --classifier finetune is for images, and this data set holds features")
+    if keep_images:
+        require_images(dataset, "--classifier finetune")
+    if holds_features(dataset):
         if config.encoder:
             dataset = dataset.noting("holds features, not images: the encoder is not used")
         return Read(Embedded(dataset, dataset.inputs.astype(np.float32)), None)
@@ -90,8 +101,8 @@ def with_noise(read_: Read, splits: Sequence[Split], config: InputConfig, seed: 
       DataError: when there are no images to add noise to.
     """
     (dataset, latents, images), reader = read_
-    if reader is None:
-        raise DataError(f"{dataset.name}: --noise is for images, and this data set holds features")
+    require_images(dataset, "--noise")
+    assert reader is not None
     draw, distort = jax.random.split(jax.random.key(seed))
     rows, moved = noisy_copies(draw, splits, config.noise, len(dataset))
     copies = embed(dataset, reader.encoder, reader.variables, rows=rows, noise=Noise(distort), **reader.options)

@@ -45,7 +45,9 @@ class Run:
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """go on with the interrupted run in the folder"""
     plan: tyro.conf.FlagCreatePairsOff[bool] = False
-    """with --classifier finetune: tell memory, operations and time on a GPU of 80 GB, and run nothing"""
+    """with --classifier finetune: tell memory, operations and time on a GPU, and run nothing"""
+    gpu_memory: float = 80.0
+    """GB of the GPU that --plan is for"""
     inputs: Annotated[InputConfig, Flat] = field(default_factory=InputConfig)
     environment: Annotated[EnvironmentConfig, Flat] = field(default_factory=EnvironmentConfig)
     evaluation: Annotated[EvaluationConfig, Flat] = field(default_factory=EvaluationConfig)
@@ -63,7 +65,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Compare a saved policy with the other strategies on a data set."""
+    """Compare a saved policy with the other strategies on a data set.
+
+    The encoder and its classifier are the saved run's, unless flags say otherwise.
+    """
 
     policy: Path
     """folder that `jaxal run` wrote"""
@@ -71,6 +76,8 @@ class Evaluate:
     """as for `jaxal run`"""
     out: Annotated[Path | None, _optional("runs/ and the two names")] = None
     """folder to write"""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """go on with the interrupted comparison in the folder"""
     budget: Annotated[int | None, _optional(SAVED, "INT")] = None
     """labels at the end of an episode"""
     batch: Annotated[int | None, _optional(SAVED, "INT")] = None
@@ -83,7 +90,13 @@ class Evaluate:
     """initial labelled sets per seed"""
     strategies: Annotated[tuple[str, ...] | None, _optional(SAVED, "NAME ...")] = None
     """the strategies, by name"""
+    classifier: Annotated[Literal["linear_probe", "finetune"], _optional(SAVED, "linear_probe|finetune")] = (
+        "linear_probe"
+    )
+    """what is refitted after every step; a policy may be trained with one and used with the other"""
     inputs: Annotated[InputConfig, Flat] = field(default_factory=InputConfig)
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
@@ -15,7 +14,9 @@ import numpy as np
 from jaxal import statistics
 from jaxal.config import Config
 from jaxal.dataset import Dataset
+from jaxal.evaluate import Curves
 from jaxal.experiment import Evaluation, Training
+from jaxal.run_folders import write_json
 from jaxal.splits import PARTS, Split
 
 CHEATING = ("balanced_oracle",)  # sees labels that it has not paid for
@@ -147,16 +148,26 @@ def write(folder: Path, config: Config, results: dict[str, Any], evaluation: Eva
     for name, curves in evaluation.curves.items():
         arrays[f"{name}/picks"] = curves.picks
         arrays |= {f"{name}/{metric}": values for metric, values in curves.metrics.items()}
-    temporary = folder / ".curves.npz"
-    np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-    temporary.replace(folder / "curves.npz")
+    _write_npz(folder / "curves.npz", arrays)
     write_json(folder / "results.json", {"config": dataclasses.asdict(config), **results})
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file in one move."""
+def write_curves(path: Path, curves: Curves) -> None:
+    """Writes the curves of one strategy, for `read_curves`."""
+    _write_npz(path, {**curves.metrics, "picks": curves.picks, "seconds": np.array(curves.seconds)})
+
+
+def read_curves(path: Path) -> Curves:
+    """What `write_curves` wrote."""
+    with np.load(path) as arrays:
+        metrics = {name: arrays[name] for name in arrays.files if name not in ("picks", "seconds")}
+        return Curves(metrics, arrays["picks"], float(arrays["seconds"]))
+
+
+def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes a .npz file in one move."""
     temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
     temporary.replace(path)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxal import results
 from jaxal.config import from_dict
 
 
@@ -58,9 +57,13 @@ def to_resume(out: Path | None, name: str, asked: dict[str, Any]) -> Path:
 
 
 def begin(folder: Path, asked: dict[str, Any]) -> None:
-    """Makes the folder and its config.json: `asked` has the command, dataset, train_on and config as a dict."""
+    """Makes the folder and its config.json.
+
+    Args:
+      asked: the command, dataset, train_on and config as a dict; the policy, where one was given.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    results.write_json(folder / "config.json", asked)
+    write_json(folder / "config.json", asked)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -81,6 +84,13 @@ def read_config(folder: Path) -> dict[str, Any]:
         why = f" ({error})" if type(error) is ValueError else ""
         raise ValueError(f"{path}: not what `jaxal run` writes{why}; give a folder that it wrote") from None
     return asked
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file in one move."""
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def _numbered(name: str) -> Iterator[Path]:
@@ -104,4 +114,4 @@ def _difference(before: dict[str, Any], asked: dict[str, Any]) -> str:
 def _flat(asked: dict[str, Any]) -> dict[str, Any]:
     """Settings by name, such as train.iterations."""
     settings = {f"{part}.{name}": value for part, fields in asked["config"].items() for name, value in fields.items()}
-    return {"dataset": asked["dataset"], "train_on": asked["train_on"], **settings}
+    return {**{name: asked.get(name) for name in ("policy", "dataset", "train_on")}, **settings}

@@ -249,7 +249,7 @@ def train(
       key: consumed here.
       progress: called with (iterations done, iterations at the most, a note) after each.
       resume: given the shapes of a snapshot, one to go on from, or None to begin.
-      save: called with a snapshot after every validation.
+      save: called with a snapshot after every iteration.
     """
     settings, seeds = config.train, len(sources.dataset)
     epsilons = np.linspace(settings.epsilon_start, settings.epsilon_end, settings.iterations, dtype=np.float32)
@@ -276,8 +276,8 @@ def train(
         if stable or done == settings.iterations or done % settings.validation_every == 0:
             state, score = validate(state, sources)
             history.validation[done] = score
-            history = history._replace(iteration=np.array(settings.iterations if stable else done, np.int32))
-            save(Snapshot(state, history))
+        history = history._replace(iteration=np.array(settings.iterations if stable else done, np.int32))
+        save(Snapshot(state, history))
         progress(done, settings.iterations, f"return {history.returns[i].mean():.3f}")
         if stable:
             break
