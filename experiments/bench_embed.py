@@ -21,7 +21,7 @@ import numpy as np
 from jaxal.decode import resize
 from jaxal.embed import embed, latents_of
 from jaxal.encoders import ENCODERS, make_encoder
-from jaxal.images import load_folder
+from jaxal.folder import load_folder
 from jaxal.weights import load_weights
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from jaxal.decode import resize
-from jaxal.images import load_folder
+from jaxal.folder import load_folder
 from jaxal.noise import add_noise
 
 

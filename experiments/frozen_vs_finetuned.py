@@ -25,7 +25,7 @@ from jaxal.config import (
     SplitConfig,
 )
 from jaxal.experiment import compare_strategies, split_all
-from jaxal.latents import read
+from jaxal.latents import open_dataset, read
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
         "finetuned, batch norm frozen": replace(whole, finetune=replace(tuned, batch_norm="frozen")),
         "finetuned, batch norm trained": replace(whole, finetune=tuned),
     }
-    target = read(options.folder, base.inputs, keep_images=True).embedded
+    target = read(open_dataset(options.folder, base.inputs), base.inputs, keep_images=True).embedded
     splits = split_all(base, target.dataset)
     curves: dict[str, dict[str, np.ndarray]] = {}
     for name, config in classifiers.items():

@@ -5,7 +5,7 @@ Whatever cannot be used is an error of one line; whatever was changed is a notic
 
 import numpy as np
 
-from jaxal.dataset import DataError, Dataset, few
+from jaxal.dataset import DataError, Dataset, few, number_groups
 from jaxal.decode import check_size
 from jaxal.images import SPLITS, digest, distinct
 
@@ -25,7 +25,7 @@ def from_arrays(
       name: begins every error message.
       X: [n, D] numeric features, NaN where a value is missing, or images [n, H, W] or [n, H, W, channels]:
         uint8, or deeper, or fractions 0..1, which are brought to uint8. Of images that are exactly equal one
-        stays, as in `images.load_folder`; equal rows of features may be two patients, and all stay.
+        stays, as in `folder.load_folder`; equal rows of features may be two patients, and all stay.
       y: [n] class labels: whole numbers of any type, or strings.
       class_names: [C] names of the classes 0..C-1, or of the values of `y` in their order.
       groups: [n] numbers or strings.
@@ -52,7 +52,7 @@ def from_arrays(
             groups = None if groups is None else groups[rows]
     labels, classes, renamed = _labels(name, y, class_names)
     if groups is not None:
-        groups = _groups(name, groups, official)
+        groups = number_groups(name, groups, official)
     return Dataset(name, inputs, labels, classes, groups, official, (*seen, *renamed))
 
 
@@ -186,14 +186,3 @@ def _official(name: str, split: np.ndarray) -> np.ndarray:
     if unknown:
         raise DataError(f"{name}: split holds {few(unknown)}; expected are {', '.join(SPLITS)}")
     return np.array([SPLITS[str(text)] for text in split])
-
-
-def _groups(name: str, groups: np.ndarray, official: np.ndarray | None) -> np.ndarray:
-    values, numbers = np.unique(groups, return_inverse=True)
-    if len(values) < 2:
-        raise DataError(f"{name}: groups has one value only ({few(values)}); a group is never split")
-    if official is not None:
-        torn = np.intersect1d(groups[official == "test"], groups[official != "test"])
-        if len(torn):
-            raise DataError(f"{name}: groups both in the test split and outside of it: {few(torn)}")
-    return numbers.astype(np.int32)

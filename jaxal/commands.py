@@ -1,42 +1,26 @@
 """What the commands do: read, train, compare, write; with progress, and so that an interrupted run can go on."""
 
 import dataclasses
-import json
-import shutil
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxal import checkpoint, checks, plan, report, results, run_folders, terminal
+from jaxal import checks, plan, report, results, run_folders, stages, terminal
 from jaxal.banks import Embedded, make_sources
-from jaxal.config import Config, from_dict
-from jaxal.dataset import DataError
-from jaxal.experiment import (
-    Evaluation,
-    Policies,
-    compare_strategies,
-    policy_shapes,
-    split_all,
-    train_policies,
-    training_memory,
-)
-from jaxal.latents import read, with_noise
+from jaxal.config import Config, InputConfig, from_dict
+from jaxal.dataset import DataError, Dataset
+from jaxal.embed import write_whole
+from jaxal.experiment import Evaluation, split_all
+from jaxal.latents import Read, open_dataset, read, with_noise
 from jaxal.requests import Embed, Evaluate, Report, Run
 from jaxal.splits import PARTS, Split
-from jaxal.train import Snapshot, Sources
 
 OUT_OF_MEMORY = (
     "out of memory; take less at once: with --classifier finetune smaller --finetune.episodes-at-once, .batch-size or "
     ".block (--plan tells what they need), else smaller --seeds, --starts or --train.tasks"
 )
-COMPARISON = "comparison"  # folder in a run's folder, for curves until the last strategy has been compared
-SAVE_EVERY = 30.0  # seconds between two checkpoints
 SOURCE_PARTS = ("source_pool", "state", "reward", "validation")  # of a data set that is only trained on
 
 
@@ -71,7 +55,7 @@ def run(request: Run, command: str) -> None:
         return
     target, splits = _read_and_split(request.dataset, config)
     named = [
-        target if name == request.dataset else read(name, config.inputs, config.finetunes).embedded
+        target if name == request.dataset else _read(name, config.inputs, config.finetunes).embedded
         for name in request.train_on
     ]
     sources = named or [target]
@@ -94,11 +78,10 @@ def run(request: Run, command: str) -> None:
         "config": dataclasses.asdict(config),
     }
     folder = _folder(request, target.dataset.name, asked)
-    with _resumable():
-        _tell_notices(target, *(source for source in sources if source is not target))
-        policies, training = (None, {}) if made is None else _learn(config, made, folder)
+    with stages.resumable():
+        policies, training = (None, {}) if made is None else stages.learn(config, made, folder)
         made = None  # its images leave the device, where the comparison's own are about to stand
-        evaluation = _compare(config, target, splits, policies, folder)
+        evaluation = stages.compare(config, target, splits, policies, folder)
         _finish(
             folder,
             config,
@@ -136,15 +119,14 @@ def evaluate(request: Evaluate, command: str) -> None:
     target, splits = _read_and_split(request.dataset, config)
     checks.check_parts(target.dataset, splits[0], PARTS)
     checks.check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
-    policies = _load_policies(config, request.policy, saved.evaluation.seeds, len(target.dataset.classes))
+    policies = stages.load_policies(config, request.policy, saved.evaluation.seeds, len(target.dataset.classes))
     policies = jax.tree.map(lambda x: x[: config.evaluation.seeds], policies)
     trained_on = asked["train_on"] or [asked["dataset"]]
     asked |= {"command": command, "dataset": request.dataset, "config": dataclasses.asdict(config)}
     asked["policy"] = str(request.policy)
     folder = _folder(request, f"{request.policy.resolve().name}-on-{target.dataset.name}", asked)
-    with _resumable():
-        _tell_notices(target)
-        evaluation = _compare(config, target, splits, policies, folder)
+    with stages.resumable():
+        evaluation = stages.compare(config, target, splits, policies, folder)
         _finish(
             folder,
             config,
@@ -179,25 +161,27 @@ def embed(request: Embed) -> None:
         raise ValueError(f"--out is {request.out}; it must end in .npz")
     if request.inputs.noise:
         raise ValueError("--noise is for the pools of `jaxal run`; `jaxal embed` makes clean latents")
-    (dataset, latents, _), reader = read(request.dataset, request.inputs)
+    if request.out.is_dir():
+        raise ValueError(f"--out is {request.out}, a folder; give a file")
+    request.out.parent.mkdir(parents=True, exist_ok=True)
+    (dataset, latents, _), reader = _read(request.dataset, request.inputs)
     if reader is None:
         raise DataError(f"{dataset.name}: holds features, not images, so there is nothing to embed")
-    _tell_notices(Embedded(dataset, latents))
     optional = {"groups": dataset.groups, "split": dataset.official}
     arrays: dict[str, Any] = {name: array for name, array in optional.items() if array is not None}
-    request.out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = request.out.with_name(f".{request.out.name}")
-    np.savez(temporary, X=latents, y=dataset.labels, class_names=np.array(dataset.classes), **arrays)
-    temporary.replace(request.out)
+    arrays |= {"X": latents, "y": dataset.labels, "class_names": np.array(dataset.classes)}
+    write_whole(request.out, lambda file: np.savez(file, **arrays))
     print(request.out)
 
 
 def _read_and_split(source: str, config: Config) -> tuple[Embedded, list[Split]]:
     """The data set that is compared on, and the split of each seed, its pools noisy where the config says so."""
-    images = read(source, config.inputs, config.finetunes)
+    images = _read(source, config.inputs, config.finetunes)
     splits = split_all(config, images.embedded.dataset)
     if config.inputs.noise:
-        return with_noise(images, splits, config.inputs, config.evaluation.first_seed)
+        noisy, splits = with_noise(images, splits, config.inputs, config.evaluation.first_seed)
+        _tell(noisy.dataset, images.embedded.dataset)
+        return noisy, splits
     return images.embedded, splits
 
 
@@ -210,18 +194,20 @@ def _folder(request: Run | Evaluate, name: str, asked: dict[str, Any]) -> Path:
     return folder
 
 
-@contextmanager
-def _resumable() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same command with --resume goes on from the last checkpoint") from None
+def _read(source: str, inputs: InputConfig, keep_images: bool = False) -> Read:
+    """`latents.read`; what there is to say of the data is said at once, before anything can go wrong with it."""
+    dataset = open_dataset(source, inputs)
+    _tell(dataset)
+    found = read(dataset, inputs, keep_images)
+    _tell(found.embedded.dataset, dataset)
+    return found
 
 
-def _tell_notices(*data: Embedded) -> None:
-    for dataset, *_ in data:
-        for notice in dataset.notices:
-            terminal.console.print(f"{dataset.name}: {notice}", style="yellow", markup=False, highlight=False)
+def _tell(dataset: Dataset, before: Dataset | None = None) -> None:
+    """The notices of a data set, less those that it had before."""
+    for notice in dataset.notices[len(before.notices) if before else 0 :]:
+        line = f"{dataset.name}: {notice}"
+        terminal.console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _overridden(config: Config, request: Evaluate) -> Config:
@@ -238,77 +224,13 @@ def _overridden(config: Config, request: Evaluate) -> Config:
     )
 
 
-def _learn(config: Config, sources: Sources, folder: Path) -> tuple[Policies, dict[str, Any]]:
-    """Trained policies and what is to be told of the training; read from the folder where they are there already."""
-    told = folder / "training.json"
-    if told.is_file():
-        policies = _load_policies(config, folder, config.evaluation.seeds, sources.bank.class_mask.shape[-1])
-        return policies, json.loads(told.read_text(encoding="utf-8"))
-    snapshots = folder / "checkpoint"
-    last_saved = time.monotonic()
-
-    def save(snapshot: Snapshot) -> None:
-        nonlocal last_saved
-        if time.monotonic() - last_saved > SAVE_EVERY:
-            place = snapshots / str(snapshot.history.iteration)  # never over the last one: this may be interrupted
-            checkpoint.save(place, snapshot)
-            for other in set(snapshots.iterdir()) - {place}:
-                shutil.rmtree(other)
-            last_saved = time.monotonic()
-
-    def resume(like: Snapshot) -> Snapshot | None:
-        whole = [int(place.name) for place in snapshots.glob("*") if place.name.isdigit()]
-        return _restore(snapshots / str(max(whole)), like) if whole else None
-
-    held = training_memory(config, sources) / 2**20
-    terminal.console.print(f"task banks and replay buffers: {held:,.0f} MiB", highlight=False)
-    with terminal.progress("training") as progress:
-        training = train_policies(config, sources, progress=progress, resume=resume, save=save)
-    checkpoint.save(folder / "policy", training.policies._asdict())
-    told_training = results.describe_training(training)
-    run_folders.write_json(told, told_training)
-    shutil.rmtree(snapshots, ignore_errors=True)
-    return training.policies, told_training
-
-
-def _load_policies(config: Config, folder: Path, seeds: int, classes: int) -> Policies:
-    return Policies(**_restore(folder / "policy", policy_shapes(config, seeds, classes)._asdict()))
-
-
-def _restore(place: Path, like: Any) -> Any:
-    """`checkpoint.load`; where it fails, what the other reads under way have to say stays unsaid from then on."""
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    restored = checkpoint.load(place, like)
-    sys.unraisablehook = hook
-    return restored
-
-
-def _compare(
-    config: Config, target: Embedded, splits: Sequence[Split], policies: Policies | None, folder: Path
-) -> Evaluation:
-    """The comparison; each strategy's curves are kept in the folder of the run, or taken from it."""
-    kept = folder / COMPARISON
-    known = {place.stem: results.read_curves(place) for place in kept.glob("*.npz")}
-    kept.mkdir(exist_ok=True)
-    with terminal.progress("comparing") as progress:
-        return compare_strategies(
-            config,
-            target,
-            splits,
-            policies,
-            progress=progress,
-            known=known,
-            save=lambda name, curves: results.write_curves(kept / f"{name}.npz", curves),
-        )
-
-
 def _finish(folder: Path, config: Config, evaluation: Evaluation, told: dict[str, Any]) -> None:
     """Writes the results, the figure and the page, and prints the table that closes a run."""
     command = run_folders.read_config(folder)["command"]
     summary = {"command": command, **told, "environment": results.describe_environment()}
     summary |= results.summarise(config, evaluation)
     results.write(folder, config, summary, evaluation)
-    shutil.rmtree(folder / COMPARISON)
+    stages.clear(folder)
     report.write(folder)
     terminal.show(folder.name, report.read(folder))
     print(folder / "report.html")

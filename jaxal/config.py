@@ -60,7 +60,8 @@ class InputConfig:
     image_size: int = 0
     """side that images are resized to, in pixels; 0: the encoder's own"""
     noise: float = 0.0
-    """fraction of the pool images that get the paper's noise: zoom, rotation, multiplicative Gaussian"""
+    """fraction of the data set's pool images that get the paper's noise: zoom, rotation, multiplicative Gaussian;
+    data sets of --train-on stay clean"""
     label_regex: str = ""
     """where the class stands in the file names of a folder without class folders; one group"""
     group_regex: str = ""

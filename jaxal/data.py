@@ -1,6 +1,6 @@
 """Data sets by their name or path: `load` is the one entry point. Everything here is host-side NumPy.
 
-What arrays may hold is in `arrays.py`; image folders are read by `images.py`, TFDS data sets by `tfds_builders.py`.
+What arrays may hold is in `arrays.py`; image folders are read by `folder.py`, TFDS data sets by `tfds_builders.py`.
 Each returns the same `dataset.Dataset`, which `splits.py` cuts into disjoint parts.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxal.arrays import from_arrays
 from jaxal.dataset import DataError, Dataset, few
-from jaxal.images import load_folder
+from jaxal.folder import load_folder
 
 BUNDLED = {"digits": "load_digits", "breast-cancer": "load_breast_cancer", "wine": "load_wine"}
 PUBLISHED = ("kather2016", "kermany_pneumonia")  # the builders in `tfds_builders.py`
@@ -37,7 +37,7 @@ def load(
       source: a bundled name (`BUNDLED`), one of the paper's data sets (`PUBLISHED`), `tfds:NAME` for any
         prepared TFDS data set, a `.npz` file (see `arrays.from_arrays` for what it may hold), or a folder of
         images. A name goes before a path: a folder called digits is ./digits.
-      label_regex: for folders, see `images.load_folder`.
+      label_regex: for folders, see `folder.load_folder`.
       group_regex: for folders and TFDS, where the group of an image stands in its file name.
       strict: an image that cannot be read is an error, not a notice.
       data_dir: where TFDS data sets are.

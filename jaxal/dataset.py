@@ -59,6 +59,25 @@ def few(items: Iterable[Any]) -> str:
     return ", ".join(texts[:5]) + (f" and {len(texts) - 5:,} more" if len(texts) > 5 else "")
 
 
+def number_groups(name: str, groups: np.ndarray, official: np.ndarray | None) -> np.ndarray:
+    """Groups [n] of any values as numbers [n] int32.
+
+    Raises:
+      DataError: when there is but one, or one that stands in the official test split [n] and outside of it.
+    """
+    values, numbers = np.unique(groups, return_inverse=True)
+    if len(values) < 2:
+        raise DataError(f"{name}: groups has one value only ({few(values)}); a group is never split")
+    if official is not None:
+        torn = np.intersect1d(groups[official == "test"], groups[official != "test"])
+        if len(torn):
+            raise DataError(
+                f"{name}: groups both in the test split and outside of it: {few(torn)}; if they are not the same, "
+                "let the split be part of the group"
+            )
+    return numbers.astype(np.int32)
+
+
 def fill_missing(inputs: np.ndarray, pool_rows: np.ndarray) -> np.ndarray:
     """Features [n, D] with each NaN replaced by its column's median over `pool_rows` [P] int alone.
 

@@ -89,7 +89,7 @@ def embed(
             _fill(parts, width, final, rows, batch_size, load, forward, report)
         with suppress(FileNotFoundError):  # another process was faster, and has cleared the parts away
             joined = (np.load(part) for part in parts.values())
-            _write(final, lambda file: _save_rows(file, joined, (len(rows), width)))
+            write_whole(final, lambda file: _save_rows(file, joined, (len(rows), width)))
         latents = np.lib.format.open_memmap(final, mode="r")
         for part in cache.glob(f"{name}.*.part"):  # those of another batch size too
             part.unlink(missing_ok=True)
@@ -176,7 +176,7 @@ def _fill(
         done.append(latents)
         if at[-1] + 1 == span[1]:
             part = np.concatenate(done)
-            _write(parts[span], lambda file, part=part: np.save(file, part))
+            write_whole(parts[span], lambda file, part=part: np.save(file, part))
             done = []
         ready += len(at)
         report(ready, len(rows))
@@ -249,11 +249,12 @@ def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     return array if array.shape == shape and array.dtype == np.float32 else None
 
 
-def _write(path: Path, save: Callable[[Any], Any]) -> None:
+def write_whole(path: Path, save: Callable[[Any], Any]) -> None:
     """Write a file so that it is at `path` whole or not at all, whoever else writes the same."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, path.parent.stat().st_mode & 0o666)  # for whoever may read the folder
             save(file)
             file.flush()
             os.fsync(file.fileno())

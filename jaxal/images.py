@@ -1,7 +1,7 @@
-"""Images that stay encoded until they are needed, and folders of them as a `Dataset`.
+"""Images that stay encoded until they are needed, and what makes a `Dataset` of them.
 
-A data set of 5,000 X-rays costs memory for its file names only (`LazyImages`). Reading a folder still looks
-into every file once, since a broken file must be named before an experiment starts, not in the middle of it.
+A data set of 5,000 X-rays costs memory for its file names only (`LazyImages`). Every file is still looked into once
+(`read_images`), since a broken one must be named before an experiment starts, not in the middle of it.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from jaxal.dataset import DataError, Dataset
+from jaxal.dataset import DataError, Dataset, few, number_groups
 from jaxal.decode import decode, fault, is_dicom, require_pydicom
 
 SPLITS = {"train": "train", "val": "val", "test": "test"}
-SPLITS |= {"training": "train", "valid": "val", "validation": "val"}
+SPLITS |= {"training": "train", "valid": "val", "validation": "val", "validate": "val", "testing": "test"}
 
 # Patients in Kermany et al.'s names of chest X-rays. The number in NORMAL2-IM-0384 is not that in IM-0384:
 # each numbering runs on through the official splits without overlap, both together do not. Whether person12
@@ -79,62 +79,6 @@ def digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def load_folder(
-    path: str | Path, *, label_regex: str | None = None, group_regex: str | None = None, strict: bool = False
-) -> Dataset:
-    """A folder of images, one subfolder a class, as a `Dataset` whose inputs are `LazyImages`.
-
-    The class folders may stand in folders of an official split (train, val or valid or validation, test).
-    Regular expressions are searched in the path below `path`, with forward slashes; their first bracket is
-    the class (`label_regex`, instead of class folders) or the group (`group_regex`). The patients of Kermany
-    et al.'s chest X-rays are recognised without one. Hidden files are passed over.
-
-    Files that cannot be read, and exact copies, are left out with a notice; of copies that stand in several
-    official splits, the one in test, else in val, stays, and of copies with different labels none.
-
-    Raises DataError, one line: no such folder, no classes, nothing readable, a name that a regular expression
-    does not match; under `strict`, any file that cannot be read.
-    """
-    root = Path(path)
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder")
-    files, notices = _list(root, label_regex)
-    images, rows, skipped = read_images([root / file for file, _, _ in files], Path.read_bytes, strict=strict)
-    names, labels, splits = zip(*[files[row] for row in rows], strict=True)
-    return assemble(root.name, images, names, labels, splits, group_regex, (*notices, *skipped))
-
-
-def _list(root: Path, label_regex: str | None) -> tuple[list[tuple[str, str, str]], list[str]]:
-    """(path below root, class, official split or "") of every file, and notices."""
-    found = []
-    for folder, subfolders, files in os.walk(root):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "__MACOSX")))
-        below = Path(folder).relative_to(root)
-        found += [(below / name).parts for name in sorted(files) if not name.startswith(".")]
-    if not found:
-        raise DataError(f"{root}: an empty folder; one subfolder a class is expected")
-    top = {parts[0].lower() for parts in found if len(parts) > 1}
-    depth = 1 if top and top <= SPLITS.keys() else 0
-    if depth == 0 and {"train", "test"} <= top:
-        others = ", ".join(sorted(top - SPLITS.keys()))
-        raise DataError(f"{root}: beside train and test stands {others}; move it out of this folder")
-
-    split = lambda parts: SPLITS[parts[0].lower()] if depth else ""
-    if label_regex is not None:
-        names = ["/".join(parts) for parts in found]
-        return list(zip(names, _matches(label_regex, names, "label"), map(split, found), strict=True)), []
-
-    inside = [parts for parts in found if len(parts) > depth + 1]
-    outside = ["/".join(parts) for parts in found if len(parts) <= depth + 1]
-    if not inside:
-        raise DataError(
-            f"{root}: {len(found):,} files but no class folders; put each class into a folder of its own, or "
-            f"say what in a file's name is its class, as in --label-regex 'label_(\\w+)' (is: {outside[0]})"
-        )
-    notices = [f"{_count(outside)} outside the class folders left out: {_some(outside)}"] if outside else []
-    return [("/".join(parts), parts[depth], split(parts)) for parts in inside], notices
-
-
 def read_images(
     keys: Sequence[Any], read: Callable[[Any], bytes], *, strict: bool
 ) -> tuple[LazyImages, list[int], list[str]]:
@@ -154,7 +98,7 @@ def read_images(
         seen = list(bar.track(threads.map(look, keys), total=len(keys), description="reading images"))
     rows = [row for row, (_, wrong) in enumerate(seen) if wrong is None]
     faults = [f"{keys[row]} ({wrong})" for row, (_, wrong) in enumerate(seen) if wrong is not None]
-    line = f"{len(faults):,} of {len(keys):,} files cannot be read as images: {_some(faults, 20)}"
+    line = f"{len(faults):,} of {len(keys):,} files cannot be read as images: {some(faults, 20)}"
     if faults and (strict or not rows):
         raise DataError(line)
     images = LazyImages(tuple(keys[row] for row in rows), tuple(seen[row][0] for row in rows), read)
@@ -179,10 +123,15 @@ def assemble(
     rows, dropped = distinct(images.digests, names, labels, splits)
     names, labels, splits = ([column[row] for row in rows] for column in (names, labels, splits))
     numbers = all(label.isdecimal() for label in labels)
-    classes = classes or sorted(set(labels), key=int if numbers else str)
+    classes = classes or sorted(set(labels), key=lambda label: (int(label) if numbers else 0, label))
     if len(classes) < 2:
         raise DataError(f"{name}: one class only ({classes[0]}); two or more are expected")
-    groups, grouped = _groups(names, splits, group_regex)
+    for text in (name, *classes):
+        if text != text.encode("utf-8", "replace").decode():
+            raise DataError(f"{text!a} is no name in UTF-8, and a report could not hold it; rename the folder")
+    groups, grouped = _groups(name, names, splits, group_regex)
+    lacking = sorted(set(labels) - {label for label, split in zip(labels, splits, strict=True) if split == "test"})
+    untested = [f"the test split has no image of {few(lacking)}"] if lacking and "test" in splits else []
     return Dataset(
         name=name,
         inputs=images[np.array(rows)],
@@ -190,7 +139,7 @@ def assemble(
         classes=tuple(classes),
         groups=groups,
         official=np.array(splits) if all(splits) else None,
-        notices=(*notices, *dropped, *grouped),
+        notices=(*notices, *dropped, *grouped, *untested),
     )
 
 
@@ -216,33 +165,37 @@ def distinct(
         extra += [names[row] for row in rest]
     notices = []
     if extra:
-        notices.append(f"{_count(extra, noun)} left out as exact copies of others: {_some(extra)}")
+        notices.append(f"{count(extra, noun)} left out as exact copies of others: {some(extra)}")
     if torn:
-        notices.append(f"{_count(torn, noun)} left out: the same image with different labels: {_some(torn)}")
+        notices.append(f"{count(torn, noun)} left out: the same image with different labels: {some(torn)}")
     if not keep:
         raise DataError(notices[0])
     return sorted(keep), notices
 
 
 def _groups(
-    names: Sequence[str], splits: Sequence[str], group_regex: str | None
+    name: str, names: Sequence[str], splits: Sequence[str], group_regex: str | None
 ) -> tuple[np.ndarray | None, list[str]]:
     if group_regex is not None:
-        ids, source = _matches(group_regex, names, "group"), "the group pattern"
+        ids, source = matches(group_regex, names, "group"), "the group pattern"
     else:
-        found = [
-            match.lastgroup and match[match.lastgroup] for name in names if (match := KERMANY.match(Path(name).name))
-        ]
-        if len(found) < len(names):
-            return None, []
+        found = [KERMANY.match(Path(file).name) for file in names]
+        foreign = [file for file, match in zip(names, found, strict=True) if match is None]
+        if 2 * len(foreign) > len(names):
+            known = len(names) - len(foreign)
+            return None, [f"patient ids in {known:,} of {len(names):,} file names, not used"] if known else []
         # Some ids begin anew in every official split, so a patient is (split, id).
-        ids = [f"{split} {patient}" for patient, split in zip(found, splits, strict=True)]
+        ids = [
+            f"{split} {match[str(match.lastgroup)]}" if match else file
+            for file, match, split in zip(names, found, splits, strict=True)
+        ]
         source = "the patient ids in the file names"
-    unique, groups = np.unique(ids, return_inverse=True)
-    return groups.astype(np.int32), [f"{len(names):,} images in {len(unique):,} groups by {source}"]
+        source += f" ({count(foreign)} without one, each a group of its own: {some(foreign)})" if foreign else ""
+    groups = number_groups(name, np.array(ids), np.array(splits))
+    return groups, [f"{len(names):,} images in {groups.max() + 1:,} groups by {source}"]
 
 
-def _matches(pattern: str, names: Sequence[str], what: str) -> list[str]:
+def matches(pattern: str, names: Sequence[str], what: str) -> list[str]:
     """The first bracket of `pattern` in every name."""
     try:
         compiled = re.compile(pattern)
@@ -253,16 +206,17 @@ def _matches(pattern: str, names: Sequence[str], what: str) -> list[str]:
     found = [compiled.search(name) for name in names]
     missing = [name for name, match in zip(names, found, strict=True) if not (match and match.group(1))]
     if missing:
-        raise DataError(f"{what} pattern {pattern!r} does not match {_count(missing)}: {_some(missing)}")
+        raise DataError(f"{what} pattern {pattern!r} does not match {count(missing)}: {some(missing)}")
     return [match.group(1) for match in found if match]
 
 
-def _count(names: Sequence[str], noun: str = "file") -> str:
+def count(names: Sequence[str], noun: str = "file") -> str:
+    """How many there are, in words."""
     return f"{len(names):,} {noun}{'s' * (len(names) != 1)}"
 
 
-def _some(names: Sequence[str], shown: int = 3) -> str:
-    """The first few names."""
+def some(names: Sequence[str], shown: int = 3) -> str:
+    """The first few of some files."""
     return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} more" if len(names) > shown else "")
 
 

@@ -59,15 +59,14 @@ def require_images(dataset: Dataset, flag: str) -> None:
         raise DataError(f"{dataset.name}: {flag} is for images, and this data set holds features")
 
 
-def read(source: str, config: InputConfig, keep_images: bool = False) -> Read:
-    """Reads a data set and embeds its images.
+def read(dataset: Dataset, config: InputConfig, keep_images: bool = False) -> Read:
+    """A data set with its images embedded.
 
     Features are latents as they are. Images go through `config.encoder`; `keep_images` keeps them beside their latents.
 
     Raises:
       ValueError: one line, for a data set, an encoder or weights that cannot be used.
     """
-    dataset = open_dataset(source, config)
     if keep_images:
         require_images(dataset, "--classifier finetune")
     if holds_features(dataset):

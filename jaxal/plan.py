@@ -165,7 +165,7 @@ def _lines(config: Config, found: Needs, memory: float) -> list[str]:
         f"{found.training_flops:.3g} operations, and predictions, {found.prediction_flops:.3g}",
         f"memory: {found.shared / 1e9:.2f} GB shared (images, imported weights), {found.episode / 1e9:.2f} GB an "
         "episode",
-        f"on a GPU of {memory:.0f} GB {room}; --finetune.episodes-at-once is {config.finetune.episodes_at_once}",
+        f"on a GPU of {memory:g} GB {room}; --finetune.episodes-at-once is {config.finetune.episodes_at_once}",
         f"time: {seconds:,.0f} s an episode at {speed / 1e12:.0f} TFLOP/s ({REACHED:.0%} of an A100's peak in {dtype})",
         f"the run: {found.episodes:,} episodes, {found.episodes * seconds / 3600:,.1f} hours one after another",
     ]

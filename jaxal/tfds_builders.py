@@ -133,7 +133,8 @@ def _archive(folder: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _members(archive: zipfile.ZipFile, wanted: re.Pattern) -> list[PurePosixPath]:
-    names = [PurePosixPath(name) for name in archive.namelist() if wanted.fullmatch(name)]
+    found = dict.fromkeys(archive.namelist())  # a name that comes twice is read as the last that has it
+    names = [PurePosixPath(name) for name in found if wanted.fullmatch(name)]
     if not names:
         raise DataError(f"{archive.filename}: not the published archive, nothing in it is {wanted.pattern}")
     return names
@@ -154,7 +155,12 @@ def prepare(name: str, data_dir: str | Path) -> None:
         raise DataError(f"{folder}: no archive here. {BUILDERS[name].MANUAL_DOWNLOAD_INSTRUCTIONS}")
     config = tfds.download.DownloadConfig(manual_dir=str(folder), try_download_gcs=False)
     with redirect_stdout(sys.stderr):  # where progress belongs
-        _builder(name, data_dir).download_and_prepare(download_config=config)
+        try:
+            _builder(name, data_dir).download_and_prepare(download_config=config)
+        except (DataError, OSError):
+            raise
+        except Exception as error:  # TFDS raises errors of many kinds
+            raise DataError(f"{name}: cannot be prepared in {data_dir} ({_line(error)})") from None
 
 
 def _builder(name: str, data_dir: str | Path) -> tfds.core.DatasetBuilder:
@@ -216,7 +222,7 @@ def load_tfds(name: str, data_dir: str | Path, *, group_regex: str | None = None
     have been prepared with `file_format="array_record"`. Its inputs are its one image, read lazily, or its
     one numeric feature; its labels and classes come from its one class label; rows without a label are left
     out. `group_regex` is searched in the feature `filename`. Broken images, copies and the patients in
-    Kermany et al.'s file names are handled as by `load_folder`.
+    Kermany et al.'s file names are handled as by `folder.load_folder`.
 
     Raises DataError, one line, for what is not prepared, needs TensorFlow, or has other features.
     """

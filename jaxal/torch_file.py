@@ -1,17 +1,18 @@
 """Tensors out of PyTorch's files, without PyTorch and without running anything the file asks for.
 
-Both layouts of `torch.save` hold a pickle that describes the tensors, and raw bytes. A pickle is a program;
-the standard unpickler calls whatever functions it names. `_interpret` below is a small reader of its own
-instead: it knows some thirty opcodes that build plain values, and for the few callables that a state dict
-needs it builds a plain record. A file that names anything else is refused. Nothing is imported, called or
-allocated on its word.
+Both layouts of `torch.save` hold a pickle that describes the tensors, and raw bytes. A pickle is a program; the
+standard unpickler calls whatever functions it names. `_interpret` below is a small reader of its own instead: it
+knows some thirty opcodes that build plain values, and for the few callables that a state dict needs it builds a
+plain record. A file that names anything else is refused. Nothing is imported, called or allocated on its word.
+A value may hold another many times over, hence nothing is compared, multiplied or shown before it is checked.
 """
 
 import io
+import math
 import pickletools
 import struct
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -41,17 +42,20 @@ _DTYPES: dict[str, np.dtype] = {
 
 _STATE_DICT_HINT = "save it again with torch.save(model.state_dict(), FILE), or as .safetensors"
 
-# What damaged bytes can raise in zipfile, in pickletools and in the code below; RecursionError is a
-# RuntimeError.
+# What damaged bytes can raise in zipfile, in pickletools and in the code below; RecursionError is a RuntimeError.
 _MALFORMED = (
     *(ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError, struct.error),
     *(zipfile.BadZipFile, NotImplementedError, RuntimeError, MemoryError),
 )
 
-# The numbers that open the old layout, in their pickled form; then come protocol, platform and the state
-# dict.
+# The numbers that open the old layout, in their pickled form; then come platform and state dict.
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C
 _OLD_PROTOCOL = 1001
+
+_STEPS = 1_000_000  # per pickle; a state dict takes some fifty opcodes a tensor
+_LONGEST_NAME = 200
+_LONGEST_KEY = 1000
+_MOST_DIMENSIONS = 8
 
 
 class _Global(NamedTuple):
@@ -77,15 +81,23 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
+def is_name(value: Any) -> bool:
+    """Whether the value can stand in a message: a short, printable string."""
+    return isinstance(value, str) and len(value) <= _LONGEST_NAME and value.isprintable()
+
+
+def _sizes(values: Any) -> tuple[int, ...]:
+    few = isinstance(values, tuple | list) and len(values) <= _MOST_DIMENSIONS
+    if not few or not all(type(n) is int and 0 <= n < 2**63 for n in values):
+        raise WeightsError("a tensor of impossible shape, strides or offset; fetch it again")
+    return tuple(values)
+
+
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
-    if not isinstance(storage, _Storage) or not isinstance(shape, tuple) or not isinstance(strides, tuple):
-        raise WeightsError("a tensor without a storage or a shape")
-    numbers = (offset, *shape, *strides)
-    if len(shape) != len(strides) or not all(type(n) is int and n >= 0 for n in numbers):
-        raise WeightsError(f"a tensor of impossible shape {shape} or strides {strides}")
-    size = 1
-    for length in shape:
-        size *= length
+    (offset,), shape, strides = _sizes([offset]), _sizes(shape), _sizes(strides)
+    if not isinstance(storage, _Storage) or len(shape) != len(strides):
+        raise WeightsError("a tensor without a storage or with too few strides; fetch it again")
+    size = math.prod(shape)
     last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
     # A view may skip or share numbers, but one larger than what it looks at could be made absurdly large.
     if size and (last >= storage.count or size > storage.count):
@@ -94,10 +106,11 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Te
 
 
 def _dict(pairs: Any) -> dict[Any, Any]:
-    pairs = list(pairs)
-    # Hashing tuples nested a million deep would end the process, so no tuples as keys.
-    if not all(type(key) in (str, int) for key, _ in pairs):
-        raise WeightsError("a dictionary with keys that are neither names nor numbers")
+    # Only names lead to tensors. Other keys are dropped unhashed: tuples nested a million deep would end the process,
+    # numbers can be chosen to collide, and long strings to be compared over and over.
+    pairs = [(key, value) for key, value in pairs if isinstance(key, str)]
+    if any(len(key) > _LONGEST_KEY for key, _ in pairs):
+        raise WeightsError(f"a dictionary's keys are overlong; {_STATE_DICT_HINT}")
     return dict(pairs)
 
 
@@ -106,22 +119,23 @@ _ALLOWED: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": lambda data, *_: data,
-    "torch.Size": tuple,
+    "torch.Size": _sizes,
 }
 
 
-def _named(module: str, name: str) -> _Global:
-    full = f"{module}.{name}"
+def _named(module: Any, name: Any) -> _Global:
+    full = f"{module}.{name}" if is_name(module) and is_name(name) else "something"
     if full in _ALLOWED or full in _DTYPES:
         return _Global(full)
-    what = repr(full[:100])[1:-1]
-    raise WeightsError(f"its pickle names {what}, which no state dict needs; nothing was run; {_STATE_DICT_HINT}")
+    raise WeightsError(f"its pickle names {full[:100]}, which no state dict needs; nothing was run; {_STATE_DICT_HINT}")
 
 
 def _storage(identity: Any) -> _Storage:
+    if isinstance(identity, tuple) and len(identity) == 6 and identity[5] is None:
+        identity = identity[:5]
     match identity:
-        case ("storage", _Global(name), str(key), str(), int(count), *rest) if rest in ([], [None]) and count >= 0:
-            if name in _DTYPES:
+        case ("storage", _Global(name), key, str(), int(count)) if name in _DTYPES:
+            if is_name(key) and 0 <= count < 2**63:
                 return _Storage(key, _DTYPES[name], count)
     raise WeightsError(f"a storage is described in a way that is not known; {_STATE_DICT_HINT}")
 
@@ -130,7 +144,8 @@ def _interpret(stream: io.BytesIO, storages: dict[str, _Storage]) -> Any:
     """The value of the pickle at the stream's position, which moves behind its end; fills `storages`."""
     stack: list[Any] = []
     marks: list[int] = []
-    memo: dict[int, Any] = {}
+    memo: dict[str, Any] = {}  # numbers as keys could be chosen to collide
+    steps = 0
 
     def since_mark() -> list[Any]:
         start = marks.pop()
@@ -143,25 +158,22 @@ def _interpret(stream: io.BytesIO, storages: dict[str, _Storage]) -> Any:
 
     opcodes = cast(Iterable[Any], pickletools.genops(stream))  # each opcode has its own type of argument
     for opcode, argument, _ in opcodes:
+        steps += 1
+        if steps > _STEPS:
+            raise WeightsError(f"its pickle is longer than that of any state dict; {_STATE_DICT_HINT}")
         match opcode.name:
             case "PROTO" | "FRAME":
                 pass
             case "STOP":
                 return stack.pop()
-            case "NONE":
-                stack.append(None)
-            case "NEWTRUE" | "NEWFALSE":
-                stack.append(opcode.name == "NEWTRUE")
+            case "NONE" | "NEWTRUE" | "NEWFALSE":
+                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode.name])
             case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
                 stack.append(argument)
             case "BINUNICODE" | "SHORT_BINUNICODE" | "BINSTRING" | "SHORT_BINSTRING":
                 stack.append(argument)
-            case "EMPTY_DICT":
-                stack.append({})
-            case "EMPTY_LIST":
-                stack.append([])
-            case "EMPTY_TUPLE":
-                stack.append(())
+            case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
+                stack.append({"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}[opcode.name]())
             case "MARK":
                 marks.append(len(stack))
             case "TUPLE":
@@ -182,11 +194,11 @@ def _interpret(stream: io.BytesIO, storages: dict[str, _Storage]) -> Any:
             case "SETITEMS":
                 set_items(since_mark())
             case "BINPUT" | "LONG_BINPUT":
-                memo[argument] = stack[-1]
+                memo[str(argument)] = stack[-1]
             case "MEMOIZE":
-                memo[len(memo)] = stack[-1]
+                memo[str(len(memo))] = stack[-1]
             case "BINGET" | "LONG_BINGET":
-                stack.append(memo[argument])
+                stack.append(memo[str(argument)])
             case "GLOBAL":
                 stack.append(_named(*argument.split(" ", 1)))
             case "STACK_GLOBAL":
@@ -199,6 +211,7 @@ def _interpret(stream: io.BytesIO, storages: dict[str, _Storage]) -> Any:
                 stack.append(storage)
             case "REDUCE":
                 arguments, function = stack.pop(), stack.pop()
+                steps += len(arguments) + sum(len(item) for item in arguments if isinstance(item, Sized))
                 stack.append(_ALLOWED[function.name](*arguments))
             case "BUILD":
                 stack.pop()  # attributes of a state dict (its format version), which nothing here reads
@@ -228,6 +241,8 @@ def _state_dict(value: Any) -> dict[str, _Tensor]:
     tensors = {key: item for key, item in value.items() if isinstance(key, str) and isinstance(item, _Tensor)}
     if not tensors:
         raise WeightsError(f"it holds no tensors; {_STATE_DICT_HINT}")
+    if not all(map(is_name, tensors)):
+        raise WeightsError(f"a tensor's name is overlong or cannot be printed; {_STATE_DICT_HINT}")
     return tensors
 
 
@@ -237,9 +252,11 @@ def _read_zip(path: Path) -> dict[str, np.ndarray]:
         members = {member.filename: member for member in archive.infolist()}
         for name, member in members.items():
             if name.startswith("/") or ".." in Path(name).parts:
-                raise WeightsError(f"its member {name!r} points outside the archive")
+                raise WeightsError(f"its member {name[:100]!r} points outside the archive")
             if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-                raise WeightsError(f"its member {name!r} is compressed, which torch.save never does")
+                raise WeightsError(f"its member {name[:100]!r} is compressed, which torch.save never does")
+        if sum(member.file_size for member in members.values()) > path.stat().st_size:
+            raise WeightsError("its members are larger than the file; fetch it again")
         pickles = [name for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise WeightsError(f"it is a zip without the data.pkl of a PyTorch file; {_STATE_DICT_HINT}")
@@ -247,13 +264,12 @@ def _read_zip(path: Path) -> dict[str, np.ndarray]:
         if f"{root}byteorder" in members and archive.read(f"{root}byteorder") != b"little":
             raise WeightsError("it was written on a big-endian machine; write it again on an ordinary one")
         tensors = _state_dict(_interpret(io.BytesIO(archive.read(pickles[0])), {}))
-        arrays = {}
-        for key, tensor in tensors.items():
-            name = f"{root}data/{tensor.storage.key}"
-            if name not in members:
-                raise WeightsError(f"{key} has no stored numbers ({name!r} is missing); fetch it again")
-            arrays[key] = _view(tensor, archive.read(name), key)
-        return arrays
+        raw: dict[str, bytes] = {}
+        for stored, key in {tensor.storage.key: key for key, tensor in tensors.items()}.items():
+            if f"{root}data/{stored}" not in members:
+                raise WeightsError(f"{key} has no stored numbers (data/{stored} is missing); fetch it again")
+            raw[stored] = archive.read(f"{root}data/{stored}")
+        return {key: _view(tensor, raw[tensor.storage.key], key) for key, tensor in tensors.items()}
 
 
 def _read_old(data: bytes) -> dict[str, np.ndarray]:
@@ -266,7 +282,7 @@ def _read_old(data: bytes) -> dict[str, np.ndarray]:
         raise WeightsError("it was written on a big-endian machine; write it again on an ordinary one")
     tensors = _state_dict(_interpret(stream, storages))
     order = _interpret(stream, {})
-    if not isinstance(order, list) or sorted(order) != sorted(storages):
+    if not isinstance(order, list) or not all(map(is_name, order)) or sorted(order) != sorted(storages):
         raise WeightsError("its list of storages does not match its tensors; fetch it again")
     raw: dict[str, bytes] = {}
     for key in order:

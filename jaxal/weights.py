@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxal.encoders import Encoder, Variables
-from jaxal.torch_file import WeightsError, read_torch_file
+from jaxal.torch_file import WeightsError, is_name, read_torch_file
 
 __all__ = ["Weights", "WeightsError", "load_weights", "save_weights"]
 
@@ -172,14 +173,16 @@ def _read_file(encoder: Encoder, path: Path, places: set[str]) -> dict[str, np.n
         raise WeightsError(
             f"{path}: ends in {path.suffix!r}; weights end in .safetensors, {', '.join(_TORCH_SUFFIXES)}"
         )
-    found = {}
+    found, names = {}, {}
     for name, array in tensors.items():
-        name = name.removeprefix("module.")  # torch.nn.DataParallel's prefix
         if name.endswith("num_batches_tracked"):
             continue  # PyTorch's counter for a momentum schedule that nobody here uses
-        key = encoder.variable_path(name)
+        bare = name.removeprefix("module.")  # torch.nn.DataParallel's prefix
+        key = encoder.variable_path(bare)
         if key not in places:
-            key = name
+            key = bare
+        if names.setdefault(key, name) != name:
+            raise WeightsError(f"{path}: {names[key]} and {name} are the same tensor twice; save only one of them")
         if key.endswith("/kernel"):
             # [out, in, height, width] -> [height, width, in, out], and [out, in] -> [in, out]
             array = array.transpose((2, 3, 1, 0) if array.ndim == 4 else None)
@@ -191,24 +194,35 @@ def _check_digest(path: Path) -> None:
     """Published files carry a SHA-256 in their names; believe it, since most formats have no checksum inside.
 
     PyTorch's hub puts the first 8 digits before the suffix, the Hugging Face cache names the file behind its
-    link with all 64. Eight digits that read as a date are one.
+    link with all 64. Eight digits without a letter may as well be a date or a training step, and are ignored.
     """
-    match = re.fullmatch(r"([0-9a-f]{64})|.+-(?!(?:19|20)\d{6}\.)([0-9a-f]{8})\.\w+", path.resolve().name)
+    match = re.fullmatch(r"([0-9a-f]{64})|.+-(?=\d*[a-f])([0-9a-f]{8})\.\w+", path.resolve().name)
     if match is None:
         return
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(match[1] or match[2]):
-        raise WeightsError(f"{path}: damaged (its SHA-256 starts {digest[:8]}, not as its name says); fetch it again")
+        remedy = f"fetch it again, or rename it if {match[2]} is no hash" if match[2] else "fetch it again"
+        raise WeightsError(f"{path}: damaged (its SHA-256 starts {digest[:8]}, not as its name says); {remedy}")
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError, safe_open
 
+    tensors = {}
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+            for name in file.keys():  # noqa: SIM118 - not a dict
+                dtype = file.get_slice(name).get_dtype()
+                if dtype.partition("_")[0] in ("F4", "F6", "F8"):
+                    raise WeightsError(f"{path}: holds {dtype[1]}-bit floats ({dtype}); save it as float32 or float16")
+                if not is_name(name):
+                    raise WeightsError(f"{path}: a tensor's name is overlong or cannot be printed; rename it")
+                tensors[name] = file.get_tensor(name)
+            return tensors
+    except WeightsError:
+        raise
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:100]
         raise WeightsError(f"{path}: not a whole safetensors file ({reason}); fetch it again") from error
 
@@ -230,6 +244,9 @@ def _fit(encoder: Encoder, shapes: dict[str, list[int]], found: dict[str, np.nda
             *_listed("+", extra),
         ]
         raise WeightsError("\n".join(lines))
+    for key, array in found.items():
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            raise WeightsError(f"{path}: {key} holds {array.dtype}, not floats; save it as float32 or float16")
     variables = {key: np.ascontiguousarray(array, np.float32) for key, array in found.items()}
     for key, array in variables.items():
         if not np.isfinite(array).all() or (key.endswith("/var") and (array < 0).any()):

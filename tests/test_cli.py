@@ -28,10 +28,10 @@ WRITTEN = {"config.json", "results.json", "curves.npz", "policy", "figure.png", 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 SAVE_OFTEN = """
 import time
-from jaxal import checkpoint, cli, commands
-save = checkpoint.save
-checkpoint.save = lambda *what: (save(*what), time.sleep(2))  # there is time to interrupt
-commands.SAVE_EVERY = -1.0
+from jaxal import checkpoint, cli, results, stages
+slowly = lambda save: lambda *what: (save(*what), time.sleep(2))  # there is time to interrupt
+checkpoint.save, results.write_curves = slowly(checkpoint.save), slowly(results.write_curves)
+stages.SAVE_EVERY = -1.0
 cli.main()
 """
 
@@ -176,41 +176,55 @@ def test_the_whole_network_in_training(tmp_path, jaxal):
     assert "50% of the pool images carry noise" in done.stderr
     found = check_results(tmp_path / "tuned", ["ddqn", "random", "margin"], [10, 12, 14], episodes=2)
     assert found["training"]["env_steps"] == 8 * 2
-    other = jaxal(
-        *(tmp_path, "evaluate", "--policy", "tuned", "--out", "again", "--strategies", "ddqn"),
-        *("--encoder", "resnet18", "--weights", "random", "--width", "2", "--image-size", "16", "--cache-dir", "cache"),
-    )
+    # the encoder of the saved run, with another classifier
+    again = ["evaluate", "--policy", "tuned", "--out", "again", "--classifier", "linear_probe", "--cache-dir", "cache"]
+    other = jaxal(tmp_path, *again)
     assert other.returncode == 0, other.stderr
+    settings = results_of(tmp_path / "again")["config"]
+    assert settings["environment"]["classifier"] == "linear_probe"
+    assert settings["inputs"] == {**results_of(tmp_path / "tuned")["config"]["inputs"], "noise": 0.0}
 
 
 def test_a_plan_runs_nothing(tmp_path, jaxal):
-    done = jaxal(tmp_path, "run", *FINETUNE, "--plan", "--finetune.epochs", "200")
+    done = jaxal(tmp_path, "run", *FINETUNE, "--plan", "--finetune.epochs", "200", "--budget", "40")
     assert done.returncode == 0, done.stderr
-    # 51 fits of 10..60 labels, 200 epochs, minibatches of 16
-    steps = 200 * sum(-(-labels // 16) for labels in range(10, 61))
+    # 31 fits of 10..40 labels, 200 epochs, minibatches of 16
+    steps = 200 * sum(-(-labels // 16) for labels in range(10, 41))
     assert f"an episode: {steps:,} training steps of 16 images" in done.stdout
     assert "GB an episode" in done.stdout and "one after another" in done.stdout
+    assert "on a GPU of 80 GB" in done.stdout
+    small = jaxal(tmp_path, "run", *FINETUNE, "--split.pool", "60", "--plan", "--gpu-memory", "0.001")
+    assert "on a GPU of 0.001 GB not even one episode fits" in small.stdout, small.stderr
     assert not (tmp_path / "runs").exists()
 
 
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(finished, tmp_path, environment, jaxal):
+@pytest.fixture(scope="session")
+def interrupted(environment):
+    def call(folder: Path, when: str, *arguments: str) -> None:
+        """The command, stopped by Ctrl-C when it has said a line that begins with `when`."""
+        process = subprocess.Popen(
+            [sys.executable, "-c", SAVE_OFTEN, *arguments],
+            cwd=folder,
+            env=environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(when):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = [line for line in process.stderr.read().splitlines() if not line.startswith(when.split()[0])]
+        assert process.wait() == 130
+        assert rest == ["jaxal: interrupted; the same command with --resume goes on from the last checkpoint"]
+
+    return call
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(finished, tmp_path, interrupted, jaxal):
     command = ["run", "--dataset", "wine", *SMALL]
-    process = subprocess.Popen(
-        [sys.executable, "-c", SAVE_OFTEN, *command],
-        cwd=tmp_path,
-        env=environment,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("training 1/3"):
-            process.send_signal(signal.SIGINT)
-            break
-    rest = [line for line in process.stderr.read().splitlines() if not line.startswith("training")]
-    assert process.wait() == 130
-    assert rest == ["jaxal: interrupted; the same command with --resume goes on from the last checkpoint"]
+    interrupted(tmp_path, "training 1/3", *command)
     run = tmp_path / "runs" / "wine"
     assert any(place.name.isdigit() for place in (run / "checkpoint").iterdir())
     assert not (run / "policy").exists()
@@ -219,10 +233,13 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(finished, tmp_pat
     assert refused.returncode == 2
     assert one_line(refused.stderr).startswith("runs/wine was begun with train.updates = 2, not 3")
 
+    interrupted(tmp_path, "comparing 1/3", *command, "--resume")
+    assert "margin.npz" not in [place.name for place in (run / "comparison").iterdir()]
     resumed = jaxal(tmp_path, *command, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert "training 1/3" not in resumed.stderr
-    assert not (run / "checkpoint").exists()
+    assert "comparing 1/3" not in resumed.stderr
+    assert not (run / "checkpoint").exists() and not (run / "comparison").exists()
     whole, pieced = finished[0] / "runs" / "wine", run
     with np.load(whole / "curves.npz") as a, np.load(pieced / "curves.npz") as b:
         assert set(a) == set(b)
@@ -260,11 +277,11 @@ def test_no_arguments_print_the_overview():
 
 
 def one_line(told: str) -> str:
-    """The one line that a mistake costs, without what it begins with."""
-    lines = told.splitlines()
-    assert len(lines) == 1, told
-    assert lines[0].startswith("jaxal: error: ")
-    return lines[0].removeprefix("jaxal: error: ")
+    """The one line that a mistake costs, without what it begins with; notices of the data may stand before it."""
+    *notices, line = told.splitlines()
+    assert all(notice.split(": ")[0] in ("digits", "rare", "nan") for notice in notices), told
+    assert line.startswith("jaxal: error: ")
+    return line.removeprefix("jaxal: error: ")
 
 
 FEATURES = np.random.default_rng(0).normal(size=(80, 3))
@@ -351,6 +368,10 @@ BAD = [
     ("run --batch 5 --train.target-candidates 4", "--train.target-candidates is 4; it must be at least batch (5)"),
     ("run --agent.residual luck", "--agent.residual is 'luck';"),
     ("run --action-features luck --agent.residual=", "--action-features is luck; it must be among score"),
+    ("run --finetune.learning-rate inf", "--finetune.learning-rate is inf; it must be a finite number"),
+    ("run --finetune.epochs 3000000000", "--finetune.epochs is 3000000000; it must be at most 100,000"),
+    ("run --image-size 30000", "--image-size is 30000; it must be 0 (the encoder's own) or more, and at most 4096"),
+    ("run --noise inf", "--noise is inf; it must be between 0 and 1"),
     ("run --state-features luck", "--state-features is luck; it must be among top_probability"),
     # data
     ("run --dataset digitz", "digitz: no such data set, file or folder. Did you mean digits?"),
@@ -383,6 +404,9 @@ BAD = [
     ),
     ("run --finetune.batch-size 1", "--finetune.batch-size is 1; it must be at least 2"),
     ("run --encoder pixels --width 3", "encoder pixels has no width; leave it out"),
+    ("run --plan --classifier finetune --encoder resnet18 --dataset wine", "wine: --classifier finetune is for images"),
+    ("run --plan --classifier finetune --encoder resnet18 --budget 5", "--budget is 5; with 10 initial labels"),
+    ("run --plan --classifier finetune --encoder resnet18 --gpu-memory 0", "--gpu-memory is 0.0;"),
     ("run --plan", "--plan is for --classifier finetune"),
     ("run --dataset wine --budget 3", "--budget is 3; with 3 initial labels"),
     ("run --dataset wine --budget 8 --batch 6", "--budget is 8; with 3 initial labels"),
@@ -410,6 +434,8 @@ BAD = [
     ("evaluate --policy finished --dataset digits", "--budget is 8; with 10 initial labels"),
     ("evaluate --policy finished --dataset none.npz", "none.npz: no such file"),
     ("evaluate --policy finished --dataset wine --out taken", "taken is there and holds something else"),
+    ("evaluate --policy finished --dataset wine --classifier finetune", "--classifier is 'finetune'; it trains"),
+    ("evaluate --policy finished --dataset wine --resume", "nothing to resume: runs/finished-on-wine is not there"),
     ("evaluate --policy no_policy --dataset wine", "no_policy holds no policy"),
     # report
     ("report", "no run folder is given"),

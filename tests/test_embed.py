@@ -18,7 +18,8 @@ from jaxal.dataset import DataError, Dataset
 from jaxal.decode import decode, resize
 from jaxal.embed import embed, latents_of, load_pixels
 from jaxal.encoders import make_encoder
-from jaxal.images import LazyImages, digest, load_folder
+from jaxal.folder import load_folder
+from jaxal.images import LazyImages, digest
 from jaxal.latents import Read, Reader, with_noise
 from jaxal.noise import Noise, NoiseConfig, add_noise
 from jaxal.splits import Split
@@ -190,7 +191,7 @@ def test_two_processes_at_once(tmp_path):
         "import sys, jax, numpy as np\n"
         "from jaxal import embed\n"
         "from jaxal.encoders import make_encoder\n"
-        "from jaxal.images import load_folder\n"
+        "from jaxal.folder import load_folder\n"
         "embed.PART_ROWS = 4\n"
         "encoder = make_encoder('pixels')\n"
         "latents = embed.embed(load_folder(sys.argv[1]), encoder, encoder.init(jax.random.key(0)),\n"

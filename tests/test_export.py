@@ -17,7 +17,7 @@ from jaxal.evaluate import make_evaluation
 from jaxal.experiment import classifier_for, encoder_of
 from jaxal.replay import make_replay
 from jaxal.strategies import HAND_WRITTEN
-from jaxal.task import Images, Rows, for_each, make_task
+from jaxal.task import SEEDS, Images, Rows, for_each, make_task
 from jaxal.train import OVER_SEEDS, Sources, make_trainer
 
 PLATFORMS = ["cuda", "tpu"]
@@ -74,7 +74,7 @@ def test_an_evaluation_episode(solver):
     check(export.export(evaluate, platforms=PLATFORMS)(*arguments))
 
 
-def test_training_iterations_that_train_a_resnet50():
+def test_training_and_evaluation_with_a_resnet50_in_training():
     """Pool 4,000 at 224 px, as a GPU would have it: two seeds in sequence, their images shared."""
     config = Config(
         inputs=InputConfig(encoder="resnet50", dtype="bfloat16"),
@@ -98,3 +98,7 @@ def test_training_iterations_that_train_a_resnet50():
     state = jax.eval_shape(for_each(trainer.init, (OVER_SEEDS, 0), 1), sources, key)
     iterate = jax.jit(for_each(trainer.iterate, (0, OVER_SEEDS, None, 0), 1), donate_argnums=0)
     check(export.export(iterate, platforms=PLATFORMS)(state, sources, jax.ShapeDtypeStruct((), jnp.float32), key))
+    evaluate = make_evaluation(environment, {"margin": HAND_WRITTEN["margin"]}, 1, 2, at_once=2)
+    compare = jax.jit(for_each(evaluate, (None, 0, SEEDS, 0), 1))
+    tests = jax.tree.map(lambda x: jax.ShapeDtypeStruct((2, 1, *x.shape[2:]), x.dtype), bank)._replace(images=images)
+    check(export.export(compare, platforms=PLATFORMS)(jax.ShapeDtypeStruct((), jnp.int32), {}, tests, key))

@@ -1,6 +1,7 @@
 """Images: every odd file is read as a viewer shows it or named, and a folder becomes a sound data set."""
 
 import io
+import os
 import struct
 import sys
 import zlib
@@ -15,7 +16,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from jaxal.config import SplitConfig
 from jaxal.dataset import DataError
 from jaxal.decode import decode, fault, resize
-from jaxal.images import LazyImages, load_folder
+from jaxal.folder import load_folder
+from jaxal.images import LazyImages
 from jaxal.splits import PARTS, split
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -297,7 +299,71 @@ def test_official_splits_and_their_names(tmp_path):
     assert sorted(dataset.official.tolist()) == ["test"] * 4 + ["train"] * 4 + ["val"] * 4
     assert dataset.notices == ()
     fill(tmp_path, {"extra/a/1.png": picture(999)})
-    assert "beside train and test stands extra" in error_of(tmp_path)
+    assert "beside Train, test, valid stands extra; move it" in error_of(tmp_path)
+
+
+def by_split(splits: tuple[str, ...], name: str, classes: str = "ab") -> dict[str, bytes]:
+    """Two pictures a class and split; `name` has places for split, c and k."""
+    places = [(split, c, k) for split in splits for c in classes for k in (0, 1)]
+    return {name.format(split=s, c=c, k=k): picture(3 * ord(c) + 1000 * len(s) + k) for s, c, k in places}
+
+
+def test_names_of_splits_are_never_classes(tmp_path):
+    dataset = load_folder(fill(tmp_path, by_split(("Training", "Testing"), "{split}/{c}/{k}.png")))
+    assert dataset.classes == ("a", "b")
+    assert sorted(dataset.official.tolist()) == ["test"] * 4 + ["train"] * 4
+    (tmp_path / "Testing").rename(tmp_path / "validate")
+    fill(tmp_path, {"more/a/1.png": picture(999)})
+    assert "beside Training, validate stands more" in error_of(tmp_path)
+
+
+def test_linked_empty_and_locked_folders(tmp_path, monkeypatch):
+    root = fill(tmp_path / "root", {f"{c}/{k}.png": picture(ord(c) + 9 * k) for c in "ab" for k in (0, 1)})
+    elsewhere = fill(tmp_path / "elsewhere", {"1.png": picture(500)})
+    (root / "c").symlink_to(elsewhere)
+    (elsewhere / "round").symlink_to(root)  # and so round and round
+    (root / "d" / "inner").mkdir(parents=True)
+    dataset = load_folder(root)
+    assert dataset.classes == ("a", "b", "c")
+    assert len(dataset) == 5
+    assert dataset.notices == ("class folders without images left out: d",)
+
+    def scan(folder, scandir=os.scandir):
+        if Path(folder).name == "b":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    assert error_of(root) == f"{root / 'b'}: Permission denied"
+
+
+def test_what_was_skipped_is_told_with_what_then_fails(tmp_path):
+    fill(tmp_path, {"a/1.png": picture(0), "a/2.png": picture(1), "b/1.png": b"words"})
+    message = error_of(tmp_path)
+    assert "one class only (a)" in message
+    assert "b/1.png (not an image" in message
+
+
+def test_files_outside_of_the_splits_and_pipes(tmp_path):
+    fill(tmp_path, by_split(("train", "test"), "{split}/{c}_{k}.png") | {"a_root.png": picture(7)})
+    os.mkfifo(tmp_path / "train" / "a_pipe.png")
+    dataset = load_folder(tmp_path, label_regex=r"([ab])_")
+    assert len(dataset) == 8
+    outside, skipped = dataset.notices
+    assert outside == "1 file outside the split folders left out: a_root.png"
+    assert "a_pipe.png (not a regular file)" in skipped
+
+
+def test_a_class_that_is_not_tested_is_told(tmp_path):
+    files = by_split(("train",), "{split}/{c}/{k}.png", "abc") | by_split(("test",), "{split}/{c}/{k}.png")
+    assert load_folder(fill(tmp_path, files)).notices == ("the test split has no image of c",)
+
+
+def test_names_of_classes(tmp_path):
+    files = {f"{c}/{k}.png": picture(10 * i + k) for i, c in enumerate(("1", "01", "10", "2")) for k in (0, 1)}
+    assert load_folder(fill(tmp_path / "numbers", files)).classes == ("01", "1", "2", "10")
+    odd = fill(tmp_path / "odd", {"a/1.png": picture(0), "b\udcff/1.png": picture(1)})
+    assert "'b\\udcff' is no name in UTF-8" in error_of(odd)
 
 
 def test_copies_are_dropped_and_said(tmp_path):
@@ -376,6 +442,13 @@ def test_group_regex(tmp_path):
     assert "no regular expression" in error_of(root, group_regex="(")
     assert "no bracket" in error_of(root, group_regex="p1")
     assert "label pattern" in error_of(root, label_regex="(x)")
+    assert "groups has one value only (p)" in error_of(root, group_regex="/(p)")
+
+
+def test_no_group_stands_in_the_test_split_and_outside(tmp_path):
+    root = fill(tmp_path, by_split(("train", "test"), "{split}/{c}/p{k}_{split}.png"))
+    assert "groups both in the test split and outside of it: p0, p1" in error_of(root, group_regex=r"/(p\d+)_")
+    assert load_folder(root, group_regex=r"^(\w+/./p\d+)_").groups.max() == 7
 
 
 def test_patients_in_kermany_names(tmp_path):
@@ -392,9 +465,15 @@ def test_patients_in_kermany_names(tmp_path):
     expected = [names[str(key.relative_to(tmp_path))] for key in dataset.inputs.keys]
     assert np.array_equal(dataset.groups, np.unique(expected, return_inverse=True)[1])
     assert "7 images in 5 groups by the patient ids" in dataset.notices[0]
-    # One foreign name, and the names are not taken to be Kermany's.
     fill(tmp_path, {"train/NORMAL/other.png": picture(50)})
-    assert load_folder(tmp_path).groups is None
+    more = load_folder(tmp_path)
+    assert more.groups.max() + 1 == 6
+    assert "8 images in 6 groups" in more.notices[0]
+    assert "(1 file without one, each a group of its own: train/NORMAL/other.png)" in more.notices[0]
+    fill(tmp_path, {f"train/NORMAL/{k}.png": picture(60 + k) for k in range(9)})
+    most = load_folder(tmp_path)
+    assert most.groups is None
+    assert most.notices == ("patient ids in 7 of 17 file names, not used",)
 
 
 @pytest.fixture(scope="session")

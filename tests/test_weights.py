@@ -222,6 +222,39 @@ def test_impossible_numbers_are_refused(tmp_path, value):
     one_line(error)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.bool_, np.complex64])
+def test_only_floats_are_weights(tmp_path, dtype):
+    state = torchvision_state(18)
+    state["conv1.weight"] = state["conv1.weight"].astype(dtype)
+    save_file(state, tmp_path / "whole.safetensors")
+    variables = TINY.init(jax.random.key(0), classes=3)
+    variables["params"]["conv1"]["kernel"] = variables["params"]["conv1"]["kernel"].astype(dtype)
+    save_weights(tmp_path / "saved", variables)
+    for path in (tmp_path / "whole.safetensors", tmp_path / "saved"):
+        with pytest.raises(WeightsError, match=f"params/conv1/kernel holds {np.dtype(dtype)}, not floats") as error:
+            load_weights(TINY, path)
+        one_line(error)
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2"])
+def test_eight_bit_floats_are_refused(tmp_path, dtype):
+    state = torchvision_state(18)
+    state["conv1.weight"] = state["conv1.weight"].astype(dtype)
+    save_file(state, tmp_path / "x.safetensors")
+    with pytest.raises(WeightsError, match=r"holds 8-bit floats \(F8_E\dM\d\); save it as float32 or float16") as error:
+        load_weights(TINY, tmp_path / "x.safetensors")
+    assert one_line(error).startswith(str(tmp_path))
+
+
+def test_two_names_for_one_place_are_refused(tmp_path):
+    state = torchvision_state(18)
+    for name in ("module.conv1.weight", transformers_name("conv1.weight")):
+        save_file(state | {name: state["conv1.weight"] * 2}, tmp_path / "two.safetensors")
+        with pytest.raises(WeightsError, match="are the same tensor twice") as error:
+            load_weights(TINY, tmp_path / "two.safetensors")
+        assert name in one_line(error) and " conv1.weight " in one_line(error)
+
+
 # What is hostile
 
 
@@ -240,9 +273,9 @@ def as_zip(path: Path, data: bytes, extra: dict[str, bytes] | None = None, **how
     return path
 
 
-def as_old(path: Path, data: bytes) -> Path:
+def as_old(path: Path, data: bytes, order: bytes = pickle.dumps([], 2)) -> Path:
     head = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True, "type_sizes": {}}]
-    path.write_bytes(b"".join(pickle.dumps(item, 2) for item in head) + data + pickle.dumps([], 2))
+    path.write_bytes(b"".join(pickle.dumps(item, 2) for item in head) + data + order)
     return path
 
 
@@ -284,11 +317,12 @@ def test_a_hostile_header_or_opcode_is_refused(tmp_path):
         one_line(error)
 
 
-def tensor_pickle(count, offset, shape, strides, key="0") -> bytes:
-    """The pickle of {"conv1.weight": tensor} over one float storage, written by hand."""
+def tensor_pickle(count, offset, shape, strides, key="0", name="conv1.weight") -> bytes:
+    """The pickle of {name: tensor} over one float storage, written by hand."""
 
     def number(value):
-        return b"\x8a\x09" + value.to_bytes(9, "little", signed=True)
+        size = value.bit_length() // 8 + 1
+        return b"\x8a" + bytes([size]) + value.to_bytes(size, "little", signed=True)
 
     def text(value):
         return b"X" + struct.pack("<I", len(value)) + value.encode()
@@ -296,7 +330,7 @@ def tensor_pickle(count, offset, shape, strides, key="0") -> bytes:
     storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text(key) + text("cpu") + number(count) + b"tQ"
     sizes = b"".join(b"(" + b"".join(number(n) for n in numbers) + b"t" for numbers in (shape, strides))
     call = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(offset) + sizes + b"\x89}tR"
-    return b"\x80\x02}" + text("conv1.weight") + call + b"s."
+    return b"\x80\x02}" + text(name) + call + b"s."
 
 
 @pytest.mark.parametrize(
@@ -313,6 +347,15 @@ def tensor_pickle(count, offset, shape, strides, key="0") -> bytes:
         ((-1, 0, (0,), (1,)), 16),
         ((4, 0, (4,), (1,), "../../../etc/passwd"), 16),
         ((4, 0, (4,), (1, 1)), 16),
+        ((4, 0, (1,) * 9, (1,) * 9), 16),
+        ((4, 0, (1 << 2030,) * 100, (1,) * 100), 16),
+        ((4, 0, (1 << 2030,), (1,)), 16),
+        ((4, 0, (1,), (1 << 2030,)), 16),
+        ((4, 1 << 2030, (1,), (1,)), 16),
+        ((1 << 2030, 0, (4,), (1,)), 16),
+        ((4, 0, (4,), (1,), "0" * 1000), 16),
+        ((4, 0, (4,), (1,), "0", "x" * 1000), 12),
+        ((4, 0, (4,), (1,), "0", "\x1b[2J\n"), 12),
     ],
 )
 def test_impossible_tensors_are_refused(tmp_path, description, stored):
@@ -329,6 +372,54 @@ def test_the_hand_written_pickle_is_otherwise_right(tmp_path):
     np.testing.assert_array_equal(found["conv1.weight"], numbers.reshape(2, 2).T)
 
 
+def test_a_storage_is_read_once(tmp_path):
+    bodies = [tensor_pickle(4, offset, (2,), (1,), name=f"part{offset}")[3:-1] for offset in (0, 1)]
+    data = b"\x80\x02}" + b"".join(bodies) + b"."
+    found = read_torch_file(as_zip(tmp_path / "flat.pth", data, {"x/data/0": np.arange(4, dtype="f4").tobytes()}))
+    np.testing.assert_array_equal(found["part1"], [1, 2])
+    assert np.shares_memory(found["part0"], found["part1"])
+
+
+def test_keys_that_are_no_names_do_not_matter(tmp_path):
+    body = tensor_pickle(4, 0, (4,), (1,))[3:-1]
+    numbers = b"".join(b"\x8a\x0b" + (i * (2**61 - 1)).to_bytes(11, "little") + b"N" for i in range(30_000))
+    data = b"\x80\x02}(" + tower(30) + b"N" + numbers + b"u" + body + b"."
+    found = read_torch_file(as_zip(tmp_path / "x.pth", data, {"x/data/0": bytes(16)}))
+    assert found.keys() == {"conv1.weight"}
+
+
+def tower(height: int) -> bytes:
+    """Opcodes for a tuple of twice the same tuple of twice the same tuple, and so on, from memo slot 0."""
+    return b")" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(height))
+
+
+def test_small_pickles_that_grow_are_refused(tmp_path):
+    storage = b"(\x8c\x07storagectorch\nFloatStorage\n\x8c\x010\x8c\x03cpuK\x01tQ"
+    rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage
+    pairs = b"](\x8c\x01aK\x01\x86q\x01" + b"h\x01" * 2000 + b"eq\x02"
+    cases = {
+        tower(22) + b"q\xfeh\xfe\x93": "names something",
+        tower(22) + b"q\xfe" + rebuild + b"K\x00h\xfe)tR": "impossible shape",
+        rebuild + b"K\x00)" + tower(22) + b"tR": "impossible shape",
+        rebuild + tower(22) + b"))tR": "impossible shape",
+        tower(22) + b"Q": "a storage is described",
+        b"\x8c\x03" + b"a\nb" + b"\x8c\x01x\x93": "names something",
+        b"ctorch\nSize\n](" + b"K\x01" * 9 + b"e\x85R": "impossible shape",
+        b"N" * (1 << 20): "longer than that of any state dict",
+        pairs + b"ccollections\nOrderedDict\nh\x02\x85R" * 2000: "longer than that of any state dict",
+        b"}X" + struct.pack("<I", 2000) + b"a" * 2000 + b"Ns": "keys are overlong",
+    }
+    for code, expected in cases.items():
+        data = b"\x80\x04" + code + b"."
+        for path in (as_zip(tmp_path / "zip.pth", data), as_old(tmp_path / "old.pth", data)):
+            with pytest.raises(WeightsError, match=expected) as error:
+                read_torch_file(path)
+            assert one_line(error).startswith(str(path))
+    order = b"\x80\x02](" + tower(20) + tower(20) + b"K\x00e."
+    with pytest.raises(WeightsError, match="does not match its tensors"):
+        read_torch_file(as_old(tmp_path / "order.pth", tensor_pickle(4, 0, (4,), (1,)), order))
+
+
 def test_odd_archives_are_refused(tmp_path):
     good = tensor_pickle(4, 0, (4,), (1,))
     path = tmp_path / "x.pth"
@@ -341,6 +432,15 @@ def test_odd_archives_are_refused(tmp_path):
     as_zip(path, good, {"y/data.pkl": good})
     with pytest.raises(WeightsError, match=r"without the data\.pkl"):
         read_torch_file(path)
+    with zipfile.ZipFile(as_zip(path, good, {"x/data/0": bytes(16)}), "a") as archive:
+        archive.writestr("x/data/1", b"")
+        archive.getinfo("x/data/0").file_size = archive.getinfo("x/data/0").compress_size = 1 << 20
+    with pytest.raises(WeightsError, match="larger than the file"):
+        read_torch_file(path)
+    as_zip(path, good, {f"x/{'y' * 1000}": bytes(1000)}, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(WeightsError, match="is compressed") as error:
+        read_torch_file(path)
+    one_line(error)
     as_zip(path, good, {"x/byteorder": b"big"})
     with pytest.raises(WeightsError, match="big-endian"):
         read_torch_file(path)
@@ -397,16 +497,24 @@ def test_damaged_safetensors_are_refused(tmp_path):
         assert one_line(error).startswith(str(path))
 
 
+def test_a_safetensors_name_that_cannot_be_printed_is_refused(tmp_path):
+    for name in ("conv1\n.weight", "\x1b[2J", "x" * 1000):
+        save_file(torchvision_state(18) | {name: np.zeros(3, np.float32)}, tmp_path / "x.safetensors")
+        with pytest.raises(WeightsError, match="cannot be printed") as error:
+            load_weights(TINY, tmp_path / "x.safetensors")
+        one_line(error)
+
+
 def test_a_file_named_after_its_digest_must_have_it(tmp_path):
     data = (GOLDENS / "small_resnet18.pth").read_bytes()
     path = tmp_path / "resnet18-0123abcd.pth"
     path.write_bytes(data)
-    with pytest.raises(WeightsError, match="damaged") as error:
+    with pytest.raises(WeightsError, match=r"damaged .* fetch it again, or rename it if 0123abcd is no hash") as error:
         load_weights(TINY, path)
     one_line(error)
-    dated = tmp_path / "resnet18-20240131.pth"
-    dated.write_bytes(data)
-    load_weights(TINY, dated)
+    for name in ("resnet18-20240131.pth", "model-00050000.pth"):
+        (tmp_path / name).write_bytes(data)
+        load_weights(TINY, tmp_path / name)
 
 
 def test_wrong_paths_say_what_would_be_right(tmp_path):
