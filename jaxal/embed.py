@@ -28,7 +28,7 @@ from jaxal.encoders import Encoder, Variables
 from jaxal.images import LazyImages, progress_bar
 from jaxal.noise import Noise, NoiseConfig, add_noise
 
-PREPROCESSING = "decode and resize, 1"  # to be counted up when either gives other pixels
+PREPROCESSING = "decode and resize, 2"  # to be counted up when either gives other pixels
 PART_ROWS = 256  # rows that an interruption loses at most, give or take a batch
 BATCHES_AHEAD = 3  # decoded before they are needed
 

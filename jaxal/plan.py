@@ -24,7 +24,7 @@ from jaxal.task import Images, Rows
 
 PEAK = {"float32": 156e12, "bfloat16": 312e12}  # operations a second of an A100, TF32 and bfloat16
 REACHED = 0.2  # share of the peak that training a ResNet-50 reaches: about 2,500 images/s in bfloat16
-WIDEST_AT_ONCE = 6  # activations of the first stage's size that a prediction holds; XLA takes 5.5 for a ResNet-50
+WIDEST_AT_ONCE = 6  # activations of the first stage's size that a prediction holds, on the safe side
 
 
 class Needs(NamedTuple):
