@@ -19,6 +19,8 @@ from jaxal.metrics import METRICS
 from jaxal.strategies import Strategy
 from jaxal.task import SEEDS, Task, for_each, select
 
+DIVERGED = "take a smaller --probe.learning-rate or --finetune.learning-rate"
+
 
 class Curves(NamedTuple):
     """Learning curves of one strategy."""
@@ -41,7 +43,9 @@ def make_evaluation(
 
     def measure(task: Task, state: State):
         logits = holdout_logits(task, state.fitted)
-        return {name: metric(logits, task.holdout_labels) for name, metric in METRICS.items()}
+        broken = jnp.any(jnp.isnan(logits) | (logits == jnp.inf))
+        values = {name: metric(logits, task.holdout_labels) for name, metric in METRICS.items()}
+        return jax.tree.map(lambda value: jnp.where(broken, jnp.nan, value), values)
 
     def evaluate(which: jax.Array, params: dict[str, Any], bank: Task, key: chex.PRNGKey):
         task = select(bank, jnp.int32(0))
@@ -98,6 +102,9 @@ def evaluate_all(
       progress: called with (strategies done, all, name).
       known: curves of an interrupted comparison, which are not computed again.
       save: called with (name, curves) after each strategy.
+
+    Raises:
+      ValueError: when a classifier's logits are no numbers.
     """
     seeds = banks.index.shape[0]
     evaluate = make_evaluation(environment, strategies, batch, starts, at_once)
@@ -110,6 +117,8 @@ def evaluate_all(
             continue
         began = time.perf_counter()
         metrics, picks = jax.device_get(run(jnp.int32(i), params, banks, keys))
+        if np.isnan(metrics["accuracy"]).any():
+            raise ValueError(f"{name}: the classifier's logits are no longer numbers; {DIVERGED}")
         out[name] = Curves(metrics, picks, time.perf_counter() - began)
         save(name, out[name])
         progress(i + 1, len(strategies), name)

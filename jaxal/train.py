@@ -22,6 +22,7 @@ from jaxal.replay import Replay
 from jaxal.strategies import random
 from jaxal.task import SEEDS, Task, for_each, select
 
+RATES = "--agent.learning-rate, or the classifier's, --probe.learning-rate or --finetune.learning-rate"
 Progress = Callable[[int, int, str], None]
 """called with (steps done, steps in all, a note)"""
 
@@ -250,6 +251,9 @@ def train(
       progress: called with (iterations done, iterations at the most, a note) after each.
       resume: given the shapes of a snapshot, one to go on from, or None to begin.
       save: called with a snapshot after every iteration.
+
+    Raises:
+      ValueError: when the loss is no longer a number.
     """
     settings, seeds = config.train, len(sources.dataset)
     epsilons = np.linspace(settings.epsilon_start, settings.epsilon_end, settings.iterations, dtype=np.float32)
@@ -270,6 +274,8 @@ def train(
         state, history = found.state, jax.tree.map(np.array, found.history)
     for i in range(int(history.iteration), settings.iterations):
         state, report = iterate(state, sources, epsilons[i], keys[:, i + 1])
+        if not np.isfinite(report["loss"]).all():
+            raise ValueError(f"the loss is no number after iteration {i + 1}; take a smaller learning rate: {RATES}")
         history.returns[i] = report["return"]
         done = i + 1
         stable = stabilised(history.returns[:done], settings.patience, settings.tolerance)

@@ -144,3 +144,12 @@ def test_the_oracle_balances_the_classes(stage):
         for picks in stage.curves["balanced_oracle"].picks[seed]:
             # One per class before, then two a step, each step by the counts before it.
             assert np.ptp(np.bincount(labels[picks.ravel()], minlength=3)) <= 2
+
+
+def test_a_classifier_that_diverges_is_told(stage):
+    dataset, probe = load("wine"), ProbeConfig(solver="gd", learning_rate=1e38)
+    world = build(dataset, cut(dataset, 70, STATE, 60), SETTINGS, STEPS, probe, raw=True)
+    bank = jax.tree.map(lambda x: x[None], world.bank)
+    broken = Stage(world.environment, {"margin": stage.strategies["margin"]}, {}, bank, {})
+    with pytest.raises(ValueError, match="margin: the classifier's logits are no longer numbers; take a smaller"):
+        broken.run()

@@ -61,6 +61,7 @@ def setting(config: Config = CONFIG) -> Setting:
                 metric="euclidean",
                 shape=(50, STATE, 30),
                 classes=3,
+                raw=config.probe.latents == "raw",
             )
             banks[part].append(task._replace(latents=None))
     bank, validation = stack(banks["reward"]), stack(banks["validation"])
@@ -254,3 +255,9 @@ def test_early_stopping_ends_the_run(plain):
 def test_the_time_baseline_of_a_short_episode():
     np.testing.assert_allclose(training._smooth(jnp.array([0.0, 3.0, 6.0])), [1.5, 3.0, 4.5])
     np.testing.assert_allclose(training._smooth(jnp.arange(7.0)), [1.0, 1.5, 2.0, 3.0, 4.0, 4.5, 5.0])
+
+
+def test_a_classifier_that_diverges_is_told():
+    broken = setting(replace(CONFIG, probe=ProbeConfig(solver="gd", latents="raw", learning_rate=1e38)))
+    with pytest.raises(ValueError, match="the loss is no number after iteration 1; take a smaller learning rate"):
+        run(broken, 1)
