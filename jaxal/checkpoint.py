@@ -1,5 +1,9 @@
 """Saving and loading on the host; the only module that knows Orbax."""
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +16,25 @@ class CheckpointError(ValueError):
 
 
 def save(path: Path, tree: Any) -> None:
-    """Writes a pytree of arrays to a new folder, or over the one there."""
-    ocp.save(str(path.resolve()), tree, overwrite=True)
+    """Writes a pytree of arrays to a new folder, or over the one there; an interruption waits until it is whole."""
+    with _interruption_held():
+        ocp.save(str(path.resolve()), tree, overwrite=True)
+
+
+@contextmanager
+def _interruption_held() -> Iterator[None]:
+    """A Ctrl-C inside is raised at the end: within Orbax's event loop it may be lost, or be told of at length."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held = []
+    handler = signal.signal(signal.SIGINT, lambda *_: held.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if held:
+        raise KeyboardInterrupt
 
 
 def load(path: Path, like: Any) -> Any:

@@ -216,7 +216,7 @@ def interrupted(environment):
                 process.send_signal(signal.SIGINT)
                 break
         rest = [line for line in process.stderr.read().splitlines() if not line.startswith(when.split()[0])]
-        assert process.wait() == 130
+        assert process.wait() == 130, (when, rest)
         assert rest == ["jaxal: interrupted; the same command with --resume goes on from the last checkpoint"]
 
     return call
