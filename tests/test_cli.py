@@ -27,7 +27,8 @@ SMALL = shlex.split(
 WRITTEN = {"config.json", "results.json", "curves.npz", "policy", "figure.png", "report.html", "report.md"}
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 SAVE_OFTEN = """
-import time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
 from jaxal import checkpoint, cli, results, stages
 slowly = lambda save: lambda *what: (save(*what), time.sleep(2))  # there is time to interrupt
 checkpoint.save, results.write_curves = slowly(checkpoint.save), slowly(results.write_curves)
