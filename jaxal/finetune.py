@@ -45,6 +45,8 @@ class FinetuneModel(NamedTuple):
 class Training(NamedTuple):
     """Pure functions on a network; `make_training` captures the settings."""
 
+    train_mode: frozenset[str]
+    """parts of the network whose batch normalisation is trained; all others run in evaluation mode"""
     start: Callable[[Images, int], Network]
     """(images, classes) -> the imported weights, with a head of zeros"""
     step: Callable[[Images, Network, jax.Array, jax.Array, jax.Array], tuple[Network, jax.Array]]
@@ -65,7 +67,8 @@ def make_training(config: FinetuneConfig, encoder: Encoder) -> Training:
     parts = jax.eval_shape(encoder.init, jax.random.key(0))["params"].keys()
     if config.trained not in ("all", "head", *parts):
         raise ValueError(f"trained is {config.trained!r}; encoder {encoder.name} has no such part, so take all or head")
-    train_mode = parts_in_train_mode(config, encoder)
+    train_mode = frozenset(part for part in parts if config.trained in ("all", part))
+    train_mode = train_mode if config.batch_norm == "train" else frozenset()
     rate = optax.adam(config.learning_rate) if config.optimiser == "adam" else optax.sgd(config.learning_rate)
     decay = optax.add_decayed_weights(config.weight_decay) if config.weight_decay else optax.identity()
     optimiser = optax.chain(decay, rate)
@@ -104,15 +107,7 @@ def make_training(config: FinetuneConfig, encoder: Encoder) -> Training:
         join = lambda x: x.reshape(-1, x.shape[-1])[: len(rows)]
         return jax.tree.map(join, jax.lax.map(block, blocks))
 
-    return Training(start, step, predict)
-
-
-def parts_in_train_mode(config: FinetuneConfig, encoder: Encoder) -> frozenset[str]:
-    """The trained parts of the network, where their batch normalisation is trained too; all others stay as they are."""
-    if config.batch_norm == "frozen":
-        return frozenset()
-    parts = jax.eval_shape(encoder.init, jax.random.key(0))["params"]
-    return frozenset(part for part in parts if config.trained in ("all", part))
+    return Training(train_mode, start, step, predict)
 
 
 def finetune(config: FinetuneConfig, encoder: Encoder, metric: str) -> Classifier:

@@ -15,7 +15,7 @@ from jaxal import checks
 from jaxal.config import Config
 from jaxal.encoders import Encoder
 from jaxal.experiment import encoder_of, split_all
-from jaxal.finetune import make_training, parts_in_train_mode
+from jaxal.finetune import make_training
 from jaxal.latents import open_dataset, require_images
 from jaxal.noise import noisy_copies
 from jaxal.requests import Run
@@ -109,7 +109,6 @@ def _measure(config: Config, encoder: Encoder, size: int, classes: int) -> tuple
     variables = jax.eval_shape(encoder.init, jax.random.key(0))
     images = Images(pixels, variables)  # pyright: ignore[reportArgumentType]
     network: Any = jax.eval_shape(lambda images: training.start(images, classes), images)
-    train_mode = parts_in_train_mode(fit, encoder)
     labels, mask = shaped((fit.batch_size,), jnp.int32), shaped((classes,), jnp.bool_)
 
     def kept(trained, pixels, variables, stats):
@@ -117,7 +116,7 @@ def _measure(config: Config, encoder: Encoder, size: int, classes: int) -> tuple
 
         def latents(trained):
             known = {"params": variables["params"] | trained, "batch_stats": stats}
-            return encoder.apply(known, encoder.normalise(pixels), train=train_mode).latents
+            return encoder.apply(known, encoder.normalise(pixels), train=training.train_mode).latents
 
         return jax.vjp(latents, trained)[1]
 
