@@ -18,11 +18,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxal.decode import resize
-from jaxal.embed import embed, latents_of
+from jaxal.data.decode import resize
+from jaxal.data.folder import load_folder
 from jaxal.encoders import ENCODERS, make_encoder
-from jaxal.folder import load_folder
-from jaxal.weights import load_weights
+from jaxal.encoders.embed import embed, latents_of
+from jaxal.encoders.weights import load_weights
 
 
 def main() -> None:

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxal.classifiers.finetune import Network, make_training
 from jaxal.config import FinetuneConfig
 from jaxal.encoders import make_encoder
-from jaxal.finetune import Network, make_training
-from jaxal.task import Images
+from jaxal.tasks.task import Images
 
 STEPS = 5  # in a loop
 ROUNDS = 4

@@ -106,12 +106,12 @@ def prepare_jaxal(latents: np.ndarray, labels: np.ndarray):
     import jax
     import jax.numpy as jnp
 
-    from jaxal.classifier import linear_probe
+    from jaxal.classifiers.classifier import linear_probe
     from jaxal.config import EnvironmentConfig, ProbeConfig
-    from jaxal.environment import make_environment
-    from jaxal.episode import rollout
-    from jaxal.strategies import HAND_WRITTEN
-    from jaxal.task import Rows, make_task, select
+    from jaxal.mdp.environment import make_environment
+    from jaxal.mdp.episode import rollout
+    from jaxal.policies.strategies import HAND_WRITTEN
+    from jaxal.tasks.task import Rows, make_task, select
 
     settings, solver = EnvironmentConfig(budget=BUDGET), ProbeConfig()
     environment = make_environment(settings, linear_probe(solver, settings.distance), CLASSES, BUDGET - CLASSES)
@@ -158,7 +158,7 @@ def main() -> None:
     if options.modal:
         return modal_episode(options.modal, options.start, options.limit)
 
-    from jaxal.task import standardise
+    from jaxal.tasks.task import standardise
 
     python = modal_python(options.venv)
     latents, labels = clusters(seed=0)

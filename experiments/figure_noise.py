@@ -18,9 +18,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from jaxal.decode import resize
-from jaxal.folder import load_folder
-from jaxal.noise import add_noise
+from jaxal.data.decode import resize
+from jaxal.data.folder import load_folder
+from jaxal.data.noise import add_noise
 
 
 def main() -> None:

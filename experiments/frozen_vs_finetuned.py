@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxal import statistics
 from jaxal.config import (
     Config,
     EnvironmentConfig,
@@ -24,8 +23,9 @@ from jaxal.config import (
     ProbeConfig,
     SplitConfig,
 )
+from jaxal.encoders.latents import open_dataset, read
 from jaxal.experiment import compare_strategies, split_all
-from jaxal.latents import open_dataset, read
+from jaxal.report import statistics
 
 
 def main() -> None:

@@ -15,14 +15,14 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from jaxal import data
+from jaxal.data import load
 
 
 def main() -> None:
     """Fits and prints accuracy and AUROC."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("latents", help="a .npz file that `jaxal embed` wrote, with an official test split")
-    dataset = data.load(parser.parse_args().latents)
+    dataset = load.load(parser.parse_args().latents)
     if dataset.official is None:
         parser.error(f"{dataset.name} has no official test split")
     test = dataset.official == "test"

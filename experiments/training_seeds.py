@@ -14,9 +14,10 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from jaxal import data, presets
-from jaxal.banks import Embedded, make_sources
+from jaxal import presets
+from jaxal.data import load
 from jaxal.experiment import compare_strategies, split_all, train_policies
+from jaxal.tasks.banks import Embedded, make_sources
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=64, help="initial sets that every policy starts from")
     asked = parser.parse_args()
 
-    dataset = data.load(asked.dataset)
+    dataset = load.load(asked.dataset)
     source = Embedded(dataset, dataset.inputs.astype(np.float32))
     base = presets.default()
     one = replace(base, evaluation=replace(base.evaluation, seeds=1, starts=asked.starts, strategies=("ddqn",)))

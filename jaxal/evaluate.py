@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxal.environment import Environment, State, holdout_logits
-from jaxal.episode import rollout
-from jaxal.metrics import METRICS
-from jaxal.strategies import Strategy
-from jaxal.task import SEEDS, Task, for_each, select
+from jaxal.mdp.environment import Environment, State, holdout_logits
+from jaxal.mdp.episode import rollout
+from jaxal.mdp.metrics import METRICS
+from jaxal.policies.strategies import Strategy
+from jaxal.tasks.task import SEEDS, Task, for_each, select
 
 DIVERGED = "take a smaller --probe.learning-rate or --finetune.learning-rate"
 

@@ -10,23 +10,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxal.banks import Embedded, Recipe, join_images, pad_and_stack
-from jaxal.cem import make_cem
-from jaxal.classifier import Classifier, linear_probe
+from jaxal.classifiers.classifier import Classifier, linear_probe
+from jaxal.classifiers.finetune import finetune
 from jaxal.config import Config
-from jaxal.dataset import Dataset
-from jaxal.ddqn import Agent, make_agent
+from jaxal.data.dataset import Dataset
+from jaxal.data.splits import Split, split
 from jaxal.encoders import Encoder, make_encoder
-from jaxal.environment import Environment, make_environment
 from jaxal.evaluate import Curves, evaluate_all
-from jaxal.finetune import finetune
-from jaxal.observation import state_size
-from jaxal.replay import Transition, make_replay, memory_bytes
-from jaxal.splits import Split, split
-from jaxal.strategies import all_strategies
-from jaxal.task import Task, for_each, standardise
-from jaxal.train import OVER_SEEDS, Progress, Snapshot, Sources, Trained, make_trainer, train
-from jaxal.typiclust import plan
+from jaxal.mdp.environment import Environment, make_environment
+from jaxal.mdp.observation import state_size
+from jaxal.policies.cem import make_cem
+from jaxal.policies.ddqn import Agent, make_agent
+from jaxal.policies.replay import Transition, make_replay, memory_bytes
+from jaxal.policies.strategies import all_strategies
+from jaxal.policies.train import OVER_SEEDS, Progress, Snapshot, Sources, Trained, make_trainer, train
+from jaxal.policies.typiclust import plan
+from jaxal.tasks.banks import Embedded, Recipe, join_images, pad_and_stack
+from jaxal.tasks.task import Task, for_each, standardise
 
 
 class Policies(NamedTuple):

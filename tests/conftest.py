@@ -7,7 +7,7 @@ import jax
 import pytest
 from worlds import load
 
-from jaxal.dataset import Dataset
+from jaxal.data.dataset import Dataset
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_debug_key_reuse", True)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from jaxal.arrays import from_arrays
-from jaxal.data import load
-from jaxal.dataset import DataError
-from jaxal.decode import MAX_ASPECT
+from jaxal.data.arrays import from_arrays
+from jaxal.data.dataset import DataError
+from jaxal.data.decode import MAX_ASPECT
+from jaxal.data.load import load
 
 Y = np.arange(8) % 2
 

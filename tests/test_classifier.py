@@ -7,9 +7,9 @@ import pytest
 import reference
 from worlds import cut
 
-from jaxal.classifier import Fitted, Labelled, linear_probe
+from jaxal.classifiers.classifier import Fitted, Labelled, linear_probe
 from jaxal.config import ProbeConfig
-from jaxal.task import Task, make_task, select
+from jaxal.tasks.task import Task, make_task, select
 
 SLOTS, BATCH = 36, 12  # three fits
 DATA = ("digits", "wine", "breast_cancer")

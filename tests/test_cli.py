@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxal import cli, run_folders
+from jaxal.cli import main, run_folders
 from jaxal.config import STRATEGIES
 
 JAXAL = Path(sys.executable).with_name("jaxal")
@@ -29,11 +29,11 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 SAVE_OFTEN = """
 import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
-from jaxal import checkpoint, cli, results, stages
+from jaxal.cli import checkpoint, main, results, resumable
 slowly = lambda save: lambda *what: (save(*what), time.sleep(2))  # there is time to interrupt
 checkpoint.save, results.write_curves = slowly(checkpoint.save), slowly(results.write_curves)
-stages.SAVE_EVERY = -1.0
-cli.main()
+resumable.SAVE_EVERY = -1.0
+main.main()
 """
 
 
@@ -259,8 +259,8 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(finished, tmp_pat
 @pytest.mark.parametrize("arguments", ["--help", "run --help", "evaluate --help", "report --help", "--version"])
 def test_help_imports_no_jax(arguments):
     code = (
-        "import sys; from jaxal import cli\n"
-        "try: cli.main()\n"
+        "import sys; from jaxal.cli import main\n"
+        "try: main.main()\n"
         "except SystemExit as stop: assert not stop.code, stop.code\n"
         "slow = {'jax', 'flax', 'orbax', 'sklearn', 'matplotlib', 'scipy'} & set(sys.modules)\n"
         "assert not slow, slow"
@@ -476,7 +476,7 @@ def test_a_mistake_costs_one_line_and_nothing_else(arguments, message, inputs, m
     monkeypatch.setattr(sys, "argv", ["jaxal", *arguments.split()])
     before = contents(inputs)
     with pytest.raises(SystemExit) as stop:
-        cli.main(leave=sys.exit)
+        main.main(leave=sys.exit)
     told = capfd.readouterr()
     assert stop.value.code == 2
     assert told.out == ""

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn import datasets
 
-from jaxal.arrays import from_arrays
-from jaxal.data import BUNDLED, PUBLISHED, load
-from jaxal.dataset import DataError, fill_missing
+from jaxal.data.arrays import from_arrays
+from jaxal.data.dataset import DataError, fill_missing
+from jaxal.data.load import BUNDLED, PUBLISHED, load
 
 TEXTURE = Path(__file__).parents[2] / "shared/data/kather2016/texture80.npz"
 N = 12
@@ -384,7 +384,7 @@ def test_patterns_are_not_ignored_in_silence(tmp_path):
 
 
 def test_tfds_names(tmp_path):
-    from jaxal.tfds_builders import BUILDERS
+    from jaxal.data.tfds_builders import BUILDERS
 
     assert tuple(BUILDERS) == PUBLISHED
     assert "not_there" in error_of("tfds:not_there", data_dir=tmp_path)
@@ -392,7 +392,7 @@ def test_tfds_names(tmp_path):
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
-    code = "import sys, jaxal.data; print({'jax', 'sklearn', 'tensorflow_datasets'} & set(sys.modules))"
+    code = "import sys, jaxal.data.load; print({'jax', 'sklearn', 'tensorflow_datasets'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
 

@@ -10,8 +10,8 @@ import pytest
 from reference import q_values
 
 from jaxal.config import AgentConfig
-from jaxal.ddqn import make_agent, td_target
-from jaxal.replay import Transition
+from jaxal.policies.ddqn import make_agent, td_target
+from jaxal.policies.replay import Transition
 
 FEATURES = ("score", "margin", "entropy")
 STATE, CANDIDATES, SIZE = 4, 6, 5

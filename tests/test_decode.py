@@ -9,8 +9,8 @@ from PIL import Image
 from pydicom.uid import RLELossless
 from test_images import COLOURS, RAMP, dicom, encoded
 
-from jaxal.dataset import DataError
-from jaxal.decode import MAX_ASPECT, MAX_PIXELS, check_size, decode, fault
+from jaxal.data.dataset import DataError
+from jaxal.data.decode import MAX_ASPECT, MAX_PIXELS, check_size, decode, fault
 
 
 def error_of(data: bytes) -> str:

@@ -7,7 +7,7 @@ import pytest
 from reference import SCIPY_NAMES
 from scipy.spatial.distance import cdist
 
-from jaxal import distances
+from jaxal.tasks import distances
 
 POOL = 57
 USED = np.arange(POOL) < 50  # the last 7 rows are padding

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxal import embed as module
-from jaxal.banks import Embedded
 from jaxal.config import InputConfig
-from jaxal.dataset import DataError, Dataset
-from jaxal.decode import decode, resize
-from jaxal.embed import embed, latents_of, load_pixels
+from jaxal.data.dataset import DataError, Dataset
+from jaxal.data.decode import decode, resize
+from jaxal.data.folder import load_folder
+from jaxal.data.images import LazyImages, digest
+from jaxal.data.noise import Noise, NoiseConfig, add_noise
+from jaxal.data.splits import Split
+from jaxal.encoders import embed as module
 from jaxal.encoders import make_encoder
-from jaxal.folder import load_folder
-from jaxal.images import LazyImages, digest
-from jaxal.latents import Read, Reader, with_noise
-from jaxal.noise import Noise, NoiseConfig, add_noise
-from jaxal.splits import Split
-from jaxal.task import Images
+from jaxal.encoders.embed import embed, latents_of, load_pixels
+from jaxal.encoders.latents import Read, Reader, with_noise
+from jaxal.tasks.banks import Embedded
+from jaxal.tasks.task import Images
 
 PIXELS = make_encoder("pixels")
 NOTHING = PIXELS.init(jax.random.key(0))
@@ -189,9 +189,9 @@ def test_two_processes_at_once(tmp_path):
         path.write_bytes(data)
     script = (
         "import sys, jax, numpy as np\n"
-        "from jaxal import embed\n"
+        "from jaxal.encoders import embed\n"
         "from jaxal.encoders import make_encoder\n"
-        "from jaxal.folder import load_folder\n"
+        "from jaxal.data.folder import load_folder\n"
         "embed.PART_ROWS = 4\n"
         "encoder = make_encoder('pixels')\n"
         "latents = embed.embed(load_folder(sys.argv[1]), encoder, encoder.init(jax.random.key(0)),\n"

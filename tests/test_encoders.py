@@ -14,7 +14,7 @@ from torchvision_names import relative_error, seeded_variables, torchvision_name
 
 from jaxal.encoders import ENCODERS, efficientnet_lite, make_encoder, resnet
 from jaxal.encoders.layers import BatchNorm
-from jaxal.weights import load_weights
+from jaxal.encoders.weights import load_weights
 
 GOLDENS = Path(__file__).parent / "goldens"
 

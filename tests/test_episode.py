@@ -11,11 +11,12 @@ import pytest
 import reference
 from worlds import CONVERGED, World, build, cut, load, player
 
-from jaxal import episode, strategies, typiclust
-from jaxal.classifier import Labelled
+from jaxal.classifiers.classifier import Labelled
 from jaxal.config import AgentConfig, EnvironmentConfig, ProbeConfig
-from jaxal.ddqn import make_agent
-from jaxal.task import Rows
+from jaxal.mdp import episode
+from jaxal.policies import strategies, typiclust
+from jaxal.policies.ddqn import make_agent
+from jaxal.tasks.task import Rows
 
 FEATURES = (
     "score",

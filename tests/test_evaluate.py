@@ -12,13 +12,13 @@ from worlds import build, cut, load
 
 from jaxal import evaluate as evaluation
 from jaxal.config import AgentConfig, EnvironmentConfig, ProbeConfig
-from jaxal.ddqn import make_agent
-from jaxal.environment import Environment, holdout_logits
 from jaxal.evaluate import Curves, evaluate_all
-from jaxal.metrics import METRICS
-from jaxal.strategies import Strategy, all_strategies
-from jaxal.task import Task, select
-from jaxal.typiclust import plan
+from jaxal.mdp.environment import Environment, holdout_logits
+from jaxal.mdp.metrics import METRICS
+from jaxal.policies.ddqn import make_agent
+from jaxal.policies.strategies import Strategy, all_strategies
+from jaxal.policies.typiclust import plan
+from jaxal.tasks.task import Task, select
 
 STEPS, STATE, BATCH, STARTS, SEEDS = 4, 10, 2, 3, 2
 SETTINGS = EnvironmentConfig(batch=BATCH, action_features=("score", "margin"))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jaxal import presets
-from jaxal.banks import Embedded, training_recipes
 from jaxal.experiment import split_all
+from jaxal.tasks.banks import Embedded, training_recipes
 
 
 @pytest.mark.parametrize("tasks", [1, 6])

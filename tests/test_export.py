@@ -9,16 +9,16 @@ import pytest
 from jax import export
 from worlds import World, build, cut, load
 
-from jaxal.classifier import linear_probe
+from jaxal.classifiers.classifier import linear_probe
 from jaxal.config import AgentConfig, Config, EnvironmentConfig, InputConfig, ProbeConfig, TrainConfig
-from jaxal.ddqn import make_agent
-from jaxal.environment import make_environment
 from jaxal.evaluate import make_evaluation
 from jaxal.experiment import classifier_for, encoder_of
-from jaxal.replay import make_replay
-from jaxal.strategies import HAND_WRITTEN
-from jaxal.task import SEEDS, Images, Rows, for_each, make_task
-from jaxal.train import OVER_SEEDS, Sources, make_trainer
+from jaxal.mdp.environment import make_environment
+from jaxal.policies.ddqn import make_agent
+from jaxal.policies.replay import make_replay
+from jaxal.policies.strategies import HAND_WRITTEN
+from jaxal.policies.train import OVER_SEEDS, Sources, make_trainer
+from jaxal.tasks.task import SEEDS, Images, Rows, for_each, make_task
 
 PLATFORMS = ["cuda", "tpu"]
 pytestmark = pytest.mark.usefixtures("vmapped_keys")

@@ -14,11 +14,11 @@ from PIL import Image
 from pydicom.uid import ExplicitVRLittleEndian
 
 from jaxal.config import SplitConfig
-from jaxal.dataset import DataError
-from jaxal.decode import decode, fault, resize
-from jaxal.folder import load_folder
-from jaxal.images import LazyImages
-from jaxal.splits import PARTS, split
+from jaxal.data.dataset import DataError
+from jaxal.data.decode import decode, fault, resize
+from jaxal.data.folder import load_folder
+from jaxal.data.images import LazyImages
+from jaxal.data.splits import PARTS, split
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 XRAYS, TILES = DATA / "cxr_kermany", DATA / "kather2016" / "tiles100"

@@ -6,7 +6,7 @@ import pytest
 from reference import softmax
 from sklearn import metrics as sk
 
-from jaxal.metrics import METRICS
+from jaxal.mdp.metrics import METRICS
 
 ROWS, CLASSES = 60, 4
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxal.noise import PAPER, NoiseConfig, add_noise, noisy_copies, noisy_rows, zoom_and_rotate
-from jaxal.splits import Split
+from jaxal.data.noise import PAPER, NoiseConfig, add_noise, noisy_copies, noisy_rows, zoom_and_rotate
+from jaxal.data.splits import Split
 
 moved = jax.jit(zoom_and_rotate)
 IMAGE = np.random.default_rng(0).random((31, 40, 3), np.float32)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import softmax
 
-from jaxal import observation
-from jaxal.observation import ACTION_FEATURES, STATE_FEATURES, Candidates, StateView
+from jaxal.mdp import observation
+from jaxal.mdp.observation import ACTION_FEATURES, STATE_FEATURES, Candidates, StateView
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 2, (9, 4)).astype(np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxal.config import AgentConfig
-from jaxal.replay import Transition, make_replay, memory_bytes
+from jaxal.policies.replay import Transition, make_replay, memory_bytes
 
 KINDS = ("uniform", "prioritised")
 BATCH = 8

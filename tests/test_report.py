@@ -9,10 +9,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from jaxal import statistics
-from jaxal.figures import best_hand_written, curves, figure, label, metrics_figure, policy, side_by_side
-from jaxal.report import ReportError, compare_runs, read, write
-from jaxal.tables import against, headline, quarter_table, strategy_table
+from jaxal.report import statistics
+from jaxal.report.figures import best_hand_written, curves, figure, label, metrics_figure, policy, side_by_side
+from jaxal.report.pages import ReportError, compare_runs, read, write
+from jaxal.report.tables import against, headline, quarter_table, strategy_table
 
 KINDS = {
     "ddqn": "learned",

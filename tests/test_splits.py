@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxal import splits
 from jaxal.config import SplitConfig
-from jaxal.dataset import DataError, Dataset
-from jaxal.splits import PARTS, split
+from jaxal.data import splits
+from jaxal.data.dataset import DataError, Dataset
+from jaxal.data.splits import PARTS, split
 
 
 def grouped(n: int = 600, size: int = 6, seed: int = 0) -> Dataset:

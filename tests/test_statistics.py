@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxal.statistics import aulc, compare, holm, interval, labels_to_target, quarters, target_summary
+from jaxal.report.statistics import aulc, compare, holm, interval, labels_to_target, quarters, target_summary
 
 SEEDS, STARTS = 6, 4
 

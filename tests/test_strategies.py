@@ -7,9 +7,9 @@ import pytest
 from reference import softmax
 from scipy.stats import entropy as scipy_entropy
 
-from jaxal import strategies
-from jaxal.observation import Candidates, Observation
-from jaxal.strategies import HAND_WRITTEN, Clustering
+from jaxal.mdp.observation import Candidates, Observation
+from jaxal.policies import strategies
+from jaxal.policies.strategies import HAND_WRITTEN, Clustering
 
 POINTS, CLASSES = 50, 4
 

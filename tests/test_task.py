@@ -7,8 +7,8 @@ import pytest
 import reference
 from worlds import cut
 
-from jaxal import task as tasks
-from jaxal.task import Rows, make_task
+from jaxal.tasks import task as tasks
+from jaxal.tasks.task import Rows, make_task
 
 
 @pytest.fixture

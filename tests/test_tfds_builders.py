@@ -14,10 +14,10 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from jaxal import tfds_builders
-from jaxal.dataset import DataError
-from jaxal.folder import load_folder
-from jaxal.tfds_builders import KATHER, Source, fetch, load_tfds
+from jaxal.data import tfds_builders
+from jaxal.data.dataset import DataError
+from jaxal.data.folder import load_folder
+from jaxal.data.tfds_builders import KATHER, Source, fetch, load_tfds
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 TILES, XRAYS = DATA / "kather2016" / "tiles100", DATA / "cxr_kermany"

@@ -6,8 +6,8 @@ import pytest
 from reference import density_of
 from sklearn.datasets import make_blobs
 
-from jaxal import typiclust
-from jaxal.strategies import Clustering
+from jaxal.policies import typiclust
+from jaxal.policies.strategies import Clustering
 
 
 def plan(*arguments, **settings) -> Clustering:

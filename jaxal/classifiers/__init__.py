@@ -1,0 +1,1 @@
+"""What is refitted at every step."""

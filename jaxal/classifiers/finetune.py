@@ -1,0 +1,211 @@
+"""The classifier that trains the whole network at every step: the paper's own, beside `classifier.linear_probe`.
+
+A fit takes minibatches from the labelled images by index, so padding enters neither a loss nor a batch normalisation.
+After it, all rows are predicted and the pool's geometry is computed anew, since its latents have moved. The head works
+on latents as they are (no standardisation) and starts at zero, so that `learning_rate` means what it means for a
+linear layer on a ResNet; with the head alone trained and `batch_norm` frozen, this is `linear_probe` with `adam` on
+raw latents.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import dm_pix
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxal.classifiers.classifier import Classifier, Fitted
+from jaxal.config import FinetuneConfig
+from jaxal.data.noise import zoom_and_rotate
+from jaxal.encoders import Encoder, Variables
+from jaxal.tasks import distances
+from jaxal.tasks.task import Images, Task, masked_logits
+
+LARGEST_TURN = math.pi / 12  # of augmentation, in radians
+
+
+class Network(NamedTuple):
+    """What a training step changes."""
+
+    trained: Any  # parameters that are trained
+    batch_stats: Any  # running statistics of the batch normalisations
+    optimiser: optax.OptState
+
+
+class FinetuneModel(NamedTuple):
+    """State of the classifier between two fits."""
+
+    latents: jax.Array  # [P, D] of the pool
+    network: Network | None  # where the next fit goes on; None where every fit starts afresh
+
+
+class Training(NamedTuple):
+    """Pure functions on a network; `make_training` captures the settings."""
+
+    train_mode: frozenset[str]
+    """parts of the network whose batch normalisation is trained; all others run in evaluation mode"""
+    start: Callable[[Images, int], Network]
+    """(images, classes) -> the imported weights, with a head of zeros"""
+    step: Callable[[Images, Network, jax.Array, jax.Array, jax.Array], tuple[Network, jax.Array]]
+    """(images, network, pixels [b, H, W, channels] uint8 or float32 on the same scale, labels [b], class_mask [C]) ->
+    network, mean cross-entropy before the step []"""
+    predict: Callable[[Images, Network, jax.Array], tuple[jax.Array, jax.Array]]
+    """(images, network, rows [n] int32) -> latents [n, D], logits [n, C]; in blocks"""
+
+
+def make_training(config: FinetuneConfig, encoder: Encoder) -> Training:
+    """One training step, and the prediction of many rows.
+
+    Raises:
+      ValueError: one line, when the encoder has nothing to train, or no part of the name in `config.trained`.
+    """
+    if encoder.latent_size is None:
+        raise ValueError(f"encoder {encoder.name} has nothing to train; take a network, such as resnet50")
+    parts = jax.eval_shape(encoder.init, jax.random.key(0))["params"].keys()
+    if config.trained not in ("all", "head", *parts):
+        raise ValueError(f"trained is {config.trained!r}; encoder {encoder.name} has no such part, so take all or head")
+    train_mode = frozenset(part for part in parts if config.trained in ("all", part))
+    train_mode = train_mode if config.batch_norm == "train" else frozenset()
+    rate = optax.adam(config.learning_rate) if config.optimiser == "adam" else optax.sgd(config.learning_rate)
+    decay = optax.add_decayed_weights(config.weight_decay) if config.weight_decay else optax.identity()
+    optimiser = optax.chain(decay, rate)
+
+    def start(images: Images, classes: int) -> Network:
+        params = images.variables["params"]
+        width = encoder.latent_size
+        trained = {part: value for part, value in params.items() if config.trained in ("all", part)}
+        trained["head"] = {"kernel": jnp.zeros((width, classes)), "bias": jnp.zeros(classes)}
+        return Network(trained, images.variables["batch_stats"], optimiser.init(trained))
+
+    def variables(images: Images, trained: Any, batch_stats: Any) -> Variables:
+        return {"params": images.variables["params"] | trained, "batch_stats": batch_stats}
+
+    def step(images, network, pixels, labels, class_mask):
+        def loss(trained):
+            inputs = encoder.normalise(pixels)
+            encoding = encoder.apply(variables(images, trained, network.batch_stats), inputs, train=train_mode)
+            assert encoding.logits is not None
+            logits = jnp.where(class_mask, encoding.logits, -1e9)
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+            return jnp.mean(losses), encoding.batch_stats
+
+        (value, stats), gradients = jax.value_and_grad(loss, has_aux=True)(network.trained)
+        updates, state = optimiser.update(gradients, network.optimiser, network.trained)
+        return Network(optax.apply_updates(network.trained, updates), stats, state), value
+
+    def predict(images, network, rows):
+        blocks = jnp.pad(rows, (0, -len(rows) % config.block)).reshape(-1, config.block)
+        known = variables(images, network.trained, network.batch_stats)
+
+        def block(rows):
+            encoding = encoder.apply(known, encoder.normalise(jnp.asarray(images.pixels)[rows]))
+            return encoding.latents, encoding.logits
+
+        join = lambda x: x.reshape(-1, x.shape[-1])[: len(rows)]
+        return jax.tree.map(join, jax.lax.map(block, blocks))
+
+    return Training(train_mode, start, step, predict)
+
+
+def finetune(config: FinetuneConfig, encoder: Encoder, metric: str) -> Classifier:
+    """A classifier whose parameters and batch statistics are trained at every step (paper, sections 3.1 and 4.2).
+
+    Args:
+      config: the settings of a fit.
+      encoder: the network; its weights come with the task's images.
+      metric: distance between latents.
+
+    Raises:
+      ValueError: see `make_training`.
+    """
+    training = make_training(config, encoder)
+
+    def init(task: Task, slots: int) -> Fitted:
+        del slots
+        rows, classes, pool = sum(task.shape), task.class_mask.shape[-1], len(task.pool_labels)
+        network = None if config.restart else training.start(_images(task), classes)
+        model = FinetuneModel(jnp.zeros((pool, encoder.latent_size)), network)
+        return Fitted(masked_logits(task, jnp.zeros((rows, classes))), task.geometry, model)
+
+    def fit(task, fitted, labelled, start, size, key) -> Fitted:
+        del start, size
+        images = _images(task)
+        classes = task.class_mask.shape[-1]
+        begin = training.start(images, classes) if config.restart else fitted.model.network
+        order_key, augment_key = jax.random.split(key)
+
+        def step(update, network):
+            slots = minibatch(order_key, labelled.mask, config.batch_size, update)
+            rows = labelled.rows[slots]
+            pixels = jnp.asarray(images.pixels)[task.image_rows[rows]]
+            if config.augment:
+                pixels = augment(jax.random.fold_in(augment_key, update), pixels)
+            return training.step(images, network, pixels, task.pool_labels[rows], task.class_mask)[0]
+
+        updates = config.epochs * updates_per_epoch(jnp.sum(labelled.mask), config.batch_size)
+        network = jax.lax.fori_loop(0, updates, step, begin)
+        latents, logits = training.predict(images, network, task.image_rows)
+        pool = latents[: len(task.pool_labels)]
+        near = distances.pairwise(metric, pool[labelled.rows], pool)
+        geometry = distances.extend(distances.geometry(metric, pool, task.pool_mask), near, labelled.mask)
+        return Fitted(masked_logits(task, logits), geometry, FinetuneModel(pool, None if config.restart else network))
+
+    def presume(task, fitted, row) -> Fitted:
+        del task
+        latents = fitted.model.latents
+        column = distances.pairwise(metric, latents[row][None], latents)
+        return fitted._replace(geometry=distances.extend(fitted.geometry, column, jnp.ones(1, bool)))
+
+    return Classifier(init, fit, presume)
+
+
+def updates_per_epoch(count: jax.Array, batch_size: int) -> jax.Array:
+    """Minibatches that show each of `count` [] labelled images at least once."""
+    return -(-count // batch_size)
+
+
+def minibatch(key: chex.PRNGKey, mask: jax.Array, batch_size: int, update: jax.Array) -> jax.Array:
+    """Slots of the labelled images in one minibatch: [batch_size] int32.
+
+    Every epoch goes through the labelled images in a random order of its own, and the last minibatch of an epoch is
+    filled up from the beginning of that order. Unused slots have no influence at all, neither by their number nor by
+    their places.
+
+    Args:
+      key: decides the order of all epochs; not consumed.
+      mask: [B] bool, slots that hold a labelled image; at least one does.
+      batch_size: b.
+      update: [] int32, number of the minibatch since the fit began.
+    """
+    count = jnp.sum(mask)
+    per_epoch = updates_per_epoch(count, batch_size)
+    epoch_key = jax.random.fold_in(key, update // per_epoch)
+    places = jnp.arange(len(mask))
+    turns = jax.vmap(lambda place: jax.random.uniform(jax.random.fold_in(epoch_key, place)))(places)
+    shuffled = jnp.argsort(jnp.where(places < count, turns, jnp.inf))
+    wanted = (update % per_epoch * batch_size + jnp.arange(batch_size)) % count
+    used_first = jnp.argsort(~mask, stable=True)
+    return used_first[shuffled[wanted]]
+
+
+def augment(key: chex.PRNGKey, pixels: jax.Array) -> jax.Array:
+    """Images [b, H, W, channels] uint8, flipped left to right at random and turned by up to pi/12: float32, 0..255.
+
+    Consumes the key.
+    """
+
+    def one(key, image):
+        flip_key, turn_key = jax.random.split(key)
+        flipped = dm_pix.random_flip_left_right(flip_key, image.astype(jnp.float32))
+        angle = jax.random.uniform(turn_key, minval=-LARGEST_TURN, maxval=LARGEST_TURN)
+        return zoom_and_rotate(jnp.asarray(flipped), jnp.ones(()), angle)
+
+    return jax.vmap(one)(jax.random.split(key, len(pixels)), pixels)
+
+
+def _images(task: Task) -> Images:
+    assert task.images is not None, "a bank without images was given to a classifier that trains on them"
+    return task.images

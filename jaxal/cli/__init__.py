@@ -1,0 +1,1 @@
+"""Flags, commands, run folders, the terminal."""

@@ -1,0 +1,62 @@
+"""What a command shows on the terminal while it works, and at its end."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from jaxal.report import tables
+
+console = Console(stderr=True)
+CLOSING_COLUMNS = ("strategy", "AULC", "68% interval", "final accuracy", "labels to")
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Any]:
+    """A bar on the terminal; a line now and then where there is none."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    first: tuple[int, float] | None = None  # what comes before it is compilation, and no measure of the rate
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None, rate="", note="compiling")
+        if not console.is_terminal:
+            console.print(f"{title}: compiling", highlight=False)
+
+        def tell(done: int, total: int, note: str) -> None:
+            nonlocal first
+            now = time.monotonic()
+            first = first or (done, now)
+            rate = (done - first[0]) / max(now - first[1], 1e-9)
+            bar.update(task, completed=done, total=total, rate=f"{rate:.2f}/s" if rate else "", note=note)
+            if not console.is_terminal and (done == total or done % max(1, total // 5) == 0):
+                left = f", {rate:.2f}/s, {(total - done) / rate:.0f} s left" if rate else ""
+                console.print(f"{title} {done}/{total}{left}, {note}", highlight=False)
+
+        yield tell
+
+
+def show(title: str, results: dict[str, Any]) -> None:
+    """The table that closes a run, and its headline, on stdout; `results` as `pages.read` gives them."""
+    content = tables.strategy_table(results)
+    shown = [i for i, name in enumerate(content.header) if name.startswith(CLOSING_COLUMNS)]
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    for i in shown:
+        width = max(map(len, (*content.header[i].split(), *(row[i] for row in content.rows))))  # headers may wrap
+        table.add_column(content.header[i], width=width, justify="left" if i == shown[0] else "right")
+    for number, row in enumerate(content.rows):
+        table.add_row(*(row[i] for i in shown), style="bold" if number in content.bold else None)
+    out = Console()
+    out.print(table)
+    out.print(tables.headline(results), markup=False, highlight=False)

@@ -1,0 +1,1 @@
+"""A name or a path to a data set, and its disjoint parts."""

@@ -1,0 +1,115 @@
+"""From what a user names to latents: the data set read, and its images through an encoder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxal.config import InputConfig
+from jaxal.data.dataset import DataError, Dataset
+from jaxal.data.load import load
+from jaxal.data.noise import Noise, add_noise, noisy_copies
+from jaxal.data.splits import Split
+from jaxal.encoders import Encoder, make_encoder
+from jaxal.encoders.embed import embed, load_pixels
+from jaxal.encoders.weights import load_weights
+from jaxal.tasks.banks import Embedded
+from jaxal.tasks.task import Images
+
+
+@dataclass(frozen=True)
+class Reader:
+    """An encoder with its weights, and how it is fed."""
+
+    encoder: Encoder
+    variables: dict[str, Any]
+    options: dict[str, Any]  # of `embed.embed`
+
+
+class Read(NamedTuple):
+    """A data set with its latents, and the reader of its images (None: it holds features)."""
+
+    embedded: Embedded
+    reader: Reader | None
+
+
+def open_dataset(source: str, config: InputConfig) -> Dataset:
+    """The data set by its name or path, its images not yet embedded. Raises DataError, one line."""
+    return load(
+        source,
+        label_regex=config.label_regex or None,
+        group_regex=config.group_regex or None,
+        strict=config.strict,
+        data_dir=config.data_dir,
+        images=bool(config.encoder),
+    )
+
+
+def holds_features(dataset: Dataset) -> bool:
+    """Whether the rows are latents already."""
+    return isinstance(dataset.inputs, np.ndarray) and dataset.inputs.ndim == 2
+
+
+def require_images(dataset: Dataset, flag: str) -> None:
+    """Raises DataError where `flag` is given and the data set holds features."""
+    if holds_features(dataset):
+        raise DataError(f"{dataset.name}: {flag} is for images, and this data set holds features")
+
+
+def read(dataset: Dataset, config: InputConfig, keep_images: bool = False) -> Read:
+    """A data set with its images embedded.
+
+    Features are latents as they are. Images go through `config.encoder`; `keep_images` keeps them beside their latents.
+
+    Raises:
+      ValueError: one line, for a data set, an encoder or weights that cannot be used.
+    """
+    if keep_images:
+        require_images(dataset, "--classifier finetune")
+    if holds_features(dataset):
+        if config.encoder:
+            dataset = dataset.noting("holds features, not images: the encoder is not used")
+        return Read(Embedded(dataset, dataset.inputs.astype(np.float32)), None)
+    if not config.encoder:
+        raise DataError(f"{dataset.name}: holds images; name an --encoder, such as resnet50 or efficientnet-lite0")
+    encoder = make_encoder(config.encoder, **config.encoder_options)
+    weights = load_weights(encoder, config.weights or None)
+    options = {
+        "cache_dir": Path(config.cache_dir).expanduser(),
+        "image_size": config.image_size or None,
+    }
+    latents = embed(dataset, encoder, weights.variables, **options)
+    dataset = dataset.noting(f"latents from {config.encoder}, weights {weights.origin}", *weights.notices)
+    images = None
+    if keep_images:
+        body = weights.variables | {"params": {k: v for k, v in weights.variables["params"].items() if k != "head"}}
+        images = Images(load_pixels(dataset, encoder, options["image_size"]), body)
+    return Read(Embedded(dataset, latents, images), Reader(encoder, weights.variables, options))
+
+
+def with_noise(read_: Read, splits: Sequence[Split], config: InputConfig, seed: int) -> tuple[Embedded, list[Split]]:
+    """The same data set with a fraction of every pool, and source pool, replaced by noisy copies.
+
+    A row may be in one seed's pool and in another's test part, so the clean rows [n] stay, and noisy ones follow.
+    Returns the data set of n + m rows, and the splits with noisy rows (n or above) in their pools.
+
+    Raises:
+      DataError: when there are no images to add noise to.
+    """
+    (dataset, latents, images), reader = read_
+    require_images(dataset, "--noise")
+    assert reader is not None
+    draw, distort = jax.random.split(jax.random.key(seed))
+    rows, moved = noisy_copies(draw, splits, config.noise, len(dataset))
+    copies = embed(dataset, reader.encoder, reader.variables, rows=rows, noise=Noise(distort), **reader.options)
+    joined = np.concatenate([latents, copies])
+    noisy = replace(dataset, inputs=latents).take(np.r_[: len(dataset), rows])
+    noisy = replace(noisy, inputs=joined).noting(f"{config.noise:.0%} of the pool images carry noise")
+    if images is not None:
+        batches = np.array_split(rows, max(len(rows) // 64, 1))
+        pixels = [add_noise(distort, images.pixels[batch], batch) for batch in batches if len(batch)]
+        images = images._replace(pixels=np.concatenate([images.pixels, *pixels]))
+    return Embedded(noisy, joined, images), moved

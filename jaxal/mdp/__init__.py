@@ -1,0 +1,1 @@
+"""Active learning as a Markov decision process."""

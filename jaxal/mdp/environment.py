@@ -1,0 +1,170 @@
+"""Active learning as a Markov decision process (paper, section 3.1): every shape static, every function pure.
+
+An episode starts from an initial labelled set, labels N points a step and ends when the budget is spent. The reward
+is the gain in the classifier's quality on the task's hold-out rows (eq. 2).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxal.classifiers.classifier import Classifier, Fitted, Labelled
+from jaxal.config import EnvironmentConfig
+from jaxal.mdp.observation import Candidates, Observation, StateView, action_features, state_vector
+from jaxal.tasks import distances
+from jaxal.tasks.task import Task
+
+
+class State(NamedTuple):
+    """Where an episode stands."""
+
+    labelled: Labelled
+    unlabelled: jax.Array  # [P] bool
+    class_counts: jax.Array  # [C] float, labels of each class so far
+    fitted: Fitted
+    value: jax.Array  # [] quality on the hold-out rows
+    time: jax.Array  # [] int32 steps done
+
+
+class Environment(NamedTuple):
+    """Pure functions; `make_environment` captures the settings."""
+
+    initial_set: Callable[[Task, chex.PRNGKey], Labelled]
+    """(task, key) -> a random initial set, one per class first"""
+    reset: Callable[[Task, Labelled, chex.PRNGKey], State]
+    """(task, initial set, key)"""
+    step: Callable[[Task, State, jax.Array, chex.PRNGKey], tuple[State, jax.Array]]
+    """(task, state, picks [N], key) -> state, reward []"""
+    observe: Callable[[Task, State, jax.Array], Observation]
+    """(task, state, candidates [K] int32 pool rows)"""
+    presume: Callable[[Task, State, jax.Array], State]
+    """(task, state, pick): as if `pick` had been labelled with the class predicted for it, without a refit"""
+    steps: int
+
+
+def make_environment(config: EnvironmentConfig, classifier: Classifier, classes: int, steps: int) -> Environment:
+    """The environment of a bank whose tasks have at most `classes` classes, with `steps` steps an episode."""
+    initial_size = max(config.initial, classes)
+    slots = initial_size + steps * config.batch
+    quality = HOLDOUT_QUALITY[config.reward]
+
+    def initial_set(task: Task, key: chex.PRNGKey) -> Labelled:
+        order = jnp.where(task.pool_mask, jax.random.uniform(key, task.pool_labels.shape), jnp.inf)
+        of_class = jax.nn.one_hot(task.pool_labels, classes, axis=0, dtype=bool)  # [C, P]
+        first = jnp.argmin(jnp.where(of_class, order, jnp.inf), 1)  # the earliest of each class
+        order = order.at[jnp.where(jnp.any(of_class, 1), first, len(order))].add(-2.0, mode="drop")
+        size = jnp.maximum(jnp.sum(task.class_mask), config.initial)
+        rows = jax.lax.top_k(-order, initial_size)[1]
+        used = jnp.arange(initial_size) < size
+        return Labelled(jnp.where(used, rows, 0).astype(jnp.int32), used)
+
+    def reset(task: Task, initial: Labelled, key: chex.PRNGKey) -> State:
+        labelled = Labelled(*(jnp.pad(x, (0, slots - initial_size)) for x in initial))
+        state = State(
+            labelled=labelled,
+            unlabelled=task.pool_mask,
+            class_counts=jnp.zeros(classes),
+            fitted=classifier.init(task, slots),
+            value=jnp.zeros(()),
+            time=jnp.zeros((), jnp.int32),
+        )
+        return _label(task, state, labelled, jnp.zeros((), jnp.int32), initial_size, key)
+
+    def step(task: Task, state: State, picks: jax.Array, key: chex.PRNGKey) -> tuple[State, jax.Array]:
+        start = initial_size + config.batch * state.time
+        labelled = Labelled(
+            rows=jax.lax.dynamic_update_slice_in_dim(state.labelled.rows, picks, start, 0),
+            mask=jax.lax.dynamic_update_slice_in_dim(state.labelled.mask, jnp.ones_like(picks, bool), start, 0),
+        )
+        after = _label(task, state, labelled, start, config.batch, key)._replace(time=state.time + 1)
+        return after, after.value - state.value
+
+    def _label(task, state, labelled, start, size, key) -> State:
+        """Reveal the labels in slots start..start+size and refit."""
+        rows, new = (jax.lax.dynamic_slice_in_dim(x, start, size) for x in labelled)
+        counts = jax.nn.one_hot(jnp.where(new, task.pool_labels[rows], -1), classes)
+        fitted = classifier.fit(task, state.fitted, labelled, start, size, key)
+        return state._replace(
+            labelled=labelled,
+            unlabelled=state.unlabelled.at[jnp.where(new, rows, len(state.unlabelled))].set(False, mode="drop"),
+            class_counts=state.class_counts + jnp.sum(counts, 0),
+            fitted=fitted,
+            value=quality(holdout_logits(task, fitted), task.holdout_labels),
+        )
+
+    def observe(task: Task, state: State, candidates: jax.Array) -> Observation:
+        pool, set_aside, _ = task.shape
+        geometry = jax.tree.map(lambda x: x[candidates] if x.ndim else x, state.fitted.geometry)
+        logits = state.fitted.logits[candidates]
+        shares = state.class_counts / jnp.maximum(jnp.sum(state.class_counts), 1.0)
+        raw = Candidates(
+            logits=logits,
+            mean_distance_labelled=distances.mean_labelled(geometry),
+            mean_distance_unlabelled=distances.mean_unlabelled(geometry),
+            nearest_labelled=geometry.nearest_labelled,
+            local_density=geometry.local_density,
+            class_frequency=shares[jnp.argmax(logits, -1)],
+        )
+        view = StateView(
+            logits=jax.lax.slice_in_dim(state.fitted.logits, pool, pool + set_aside),
+            progress=state.time / steps,
+        )
+        mask = state.unlabelled[candidates]
+        return Observation(
+            state=state_vector(config.state_features, view),
+            actions=action_features(config.action_features, raw, mask, config.standardise),
+            candidates=raw,
+            mask=mask,
+            time=state.time,
+        )
+
+    def presume(task: Task, state: State, pick: jax.Array) -> State:
+        predicted = jnp.argmax(state.fitted.logits[pick])
+        return state._replace(
+            unlabelled=state.unlabelled.at[pick].set(False),
+            class_counts=state.class_counts.at[predicted].add(1.0),
+            fitted=classifier.presume(task, state.fitted, pick),
+        )
+
+    return Environment(initial_set, reset, step, observe, presume, steps)
+
+
+def holdout_logits(task: Task, fitted: Fitted) -> jax.Array:
+    """Logits of the hold-out rows: [H, C]."""
+    return fitted.logits[-task.holdout_labels.shape[-1] :]
+
+
+def _mean_over_rows(values: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean of `values` [H] over the rows that are not padding."""
+    used = labels >= 0
+    return jnp.sum(jnp.where(used, values, 0.0)) / jnp.maximum(jnp.sum(used), 1)
+
+
+def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Share of the rows whose largest logit [H, C] is their label's [H]; padding (label -1) does not count."""
+    return _mean_over_rows((jnp.argmax(logits, -1) == labels).astype(jnp.float32), labels)
+
+
+def true_class_probability(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean probability of the true class."""
+    return _mean_over_rows(jnp.exp(_true_log_probability(logits, labels)), labels)
+
+
+def negative_log_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean log-probability of the true class, each clipped from below at log(1e-6)."""
+    return _mean_over_rows(jnp.maximum(_true_log_probability(logits, labels), jnp.log(1e-6)), labels)
+
+
+def _true_log_probability(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    picked = jnp.take_along_axis(logits, jnp.maximum(labels, 0)[:, None], -1)[:, 0]
+    return picked - jax.nn.logsumexp(logits, -1)
+
+
+HOLDOUT_QUALITY: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "accuracy": accuracy,
+    "probability": true_class_probability,
+    "log_loss": negative_log_loss,
+}

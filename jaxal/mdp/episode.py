@@ -1,0 +1,170 @@
+"""An episode: choose, label, refit, and again, as one `lax.scan`."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxal.classifiers.classifier import Labelled
+from jaxal.mdp.environment import Environment, State
+from jaxal.mdp.observation import Observation
+from jaxal.policies.replay import Transition
+from jaxal.tasks.task import Task
+
+Score = Callable[[Observation, chex.PRNGKey], jax.Array]
+"""(observation, key) -> [K], higher is sooner labelled; entries that may not be chosen are masked by the caller."""
+
+
+class Step(NamedTuple):
+    """One step, for those who record."""
+
+    before: Observation
+    actions: jax.Array  # [N, F] features of the chosen candidates, as seen when each was chosen
+    picks: jax.Array  # [N] int32 pool rows
+    reward: jax.Array  # []
+    after: Observation
+    state: State  # after the step
+
+
+def choose(
+    environment: Environment,
+    score: Score,
+    task: Task,
+    state: State,
+    candidates: jax.Array,
+    observation: Observation,
+    key: chex.PRNGKey,
+    batch: int,
+    sequential: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """`batch` different candidates, the highest scores first.
+
+    Args:
+      candidates: [K] int32 pool rows.
+      observation: of the candidates in this state.
+      key: consumed by the score, the same for every one of the batch.
+      sequential: [] bool; True re-scores after each pick with what needs no label, False takes the highest at once.
+
+    Returns:
+      pool rows [N] int32 and their action features [N, F] as seen when each was chosen.
+    """
+
+    def best(observation, taken):
+        scores = jnp.where(observation.mask & ~taken, score(observation, jax.random.clone(key)), -jnp.inf)
+        return jnp.argmax(scores)
+
+    if batch == 1:
+        place = best(observation, jnp.zeros(len(candidates), bool))
+        return candidates[place][None], observation.actions[place][None]
+
+    def pick(carry, _):
+        supposed, taken = carry
+        seen = environment.observe(task, supposed, candidates)
+        place = best(seen, taken)
+        presumed = environment.presume(task, supposed, candidates[place])
+        keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(sequential, a, b), new, old)
+        supposed = supposed._replace(
+            unlabelled=keep(presumed.unlabelled, supposed.unlabelled),
+            class_counts=keep(presumed.class_counts, supposed.class_counts),
+            fitted=supposed.fitted._replace(geometry=keep(presumed.fitted.geometry, supposed.fitted.geometry)),
+        )
+        return (supposed, taken | (candidates == candidates[place])), (candidates[place], seen.actions[place])
+
+    begin = (state, jnp.zeros(len(candidates), bool))
+    _, (picks, actions) = jax.lax.scan(pick, begin, None, length=batch)
+    return picks, actions
+
+
+def draw_candidates(key: jax.Array, unlabelled: jax.Array, count: int) -> jax.Array:
+    """`count` random unlabelled pool rows, in random order: [K] int32.
+
+    The unlabelled rows are cut into `count` stretches of equal length (give or take one) and one is drawn from each:
+    all are different, and the pool is not sorted. Where fewer than `count` are left, some come more than once.
+    """
+    draw_key, order_key = jax.random.split(key)
+    upto = jnp.cumsum(unlabelled)
+    edges = jnp.arange(count + 1) * upto[-1] // count
+    inside = jax.random.uniform(draw_key, (count,)) * (edges[1:] - edges[:-1])
+    rows = jnp.searchsorted(upto, edges[:-1] + inside.astype(edges.dtype) + 1)
+    return jax.random.permutation(order_key, rows).astype(jnp.int32)
+
+
+def rollout(
+    environment: Environment,
+    score: Score,
+    task: Task,
+    initial: Labelled,
+    key: chex.PRNGKey,
+    *,
+    batch: int,
+    sequential: jax.Array,
+    record_first: Callable[[State], Any],
+    record: Callable[[Step], Any],
+    candidates: int | None = None,
+) -> tuple[Any, Any]:
+    """One episode.
+
+    Args:
+      environment: the environment.
+      score: ranks the candidates.
+      task: the data.
+      initial: the labelled set to start from.
+      key: consumed here.
+      batch: N, labels a step.
+      sequential: [] bool, see `choose`.
+      record_first: what to keep of the state before the first step.
+      record: what to keep of each step.
+      candidates: decide among so many random unlabelled points; None: among the whole pool.
+
+    Returns:
+      `record_first`'s value, and `record`'s stacked over the steps.
+    """
+
+    def look(state, key):
+        if candidates is None:
+            rows = jnp.arange(len(state.unlabelled), dtype=jnp.int32)
+        else:
+            rows = draw_candidates(key, state.unlabelled, min(candidates, len(state.unlabelled)))
+        return rows, environment.observe(task, state, rows)
+
+    def body(carry, key):
+        state, rows, observation = carry
+        choose_key, step_key, look_key = jax.random.split(key, 3)
+        picks, actions = choose(environment, score, task, state, rows, observation, choose_key, batch, sequential)
+        state, reward = environment.step(task, state, picks, step_key)
+        rows, following = look(state, look_key)
+        kept = record(Step(observation, actions, picks, reward, following, state))
+        return (state, rows, following), kept
+
+    reset_key, look_key, steps_key = jax.random.split(key, 3)
+    state = environment.reset(task, initial, reset_key)
+    first = record_first(state)
+    begin = (state, *look(state, look_key))
+    _, kept = jax.lax.scan(body, begin, jax.random.split(steps_key, environment.steps))
+    return first, kept
+
+
+def as_transition(step: Step, steps: int, target_candidates: int) -> Transition:
+    """A step of an episode of `steps` steps as the replay buffer stores it."""
+    return Transition(
+        state=step.before.state,
+        actions=step.actions,
+        reward=step.reward,
+        discount=jnp.where(step.after.time >= steps, 0.0, 1.0),
+        next_state=step.after.state,
+        next_actions=step.after.actions[:target_candidates],
+        next_mask=step.after.mask[:target_candidates],
+    )
+
+
+def epsilon_greedy(score: Score, epsilon: jax.Array) -> Score:
+    """`score`, but random with probability `epsilon` (one coin a step)."""
+
+    def explore(observation: Observation, key: chex.PRNGKey) -> jax.Array:
+        coin_key, noise_key, score_key = jax.random.split(key, 3)
+        noise = jax.random.uniform(noise_key, observation.mask.shape)
+        return jnp.where(jax.random.bernoulli(coin_key, epsilon), noise, score(observation, score_key))
+
+    return explore

@@ -1,0 +1,1 @@
+"""What chooses: hand-written strategies, learned policies, and their training."""

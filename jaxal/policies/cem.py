@@ -1,0 +1,78 @@
+"""A linear policy found by the cross-entropy method (Rubinstein 1999; Szita and Lorincz 2006): the learned control.
+
+It sees the same action features as the Q-network, plays as many episodes as it did, and scores a candidate by
+`features @ weights`. What a double DQN achieves beyond it, it owes to more than its features.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxal.config import Config
+from jaxal.mdp.environment import Environment
+from jaxal.mdp.episode import rollout
+from jaxal.policies.strategies import linear
+from jaxal.policies.train import Sources
+from jaxal.tasks.task import for_each, select
+
+POPULATION = 32  # weight vectors a generation, one episode each
+ELITE = 8  # the best, to which the next generation is fitted
+FLOOR = 0.05  # least deviation of the search, so that it does not settle on noise
+
+
+class Search(NamedTuple):
+    """Where the search stands."""
+
+    mean: jax.Array  # [F]
+    deviation: jax.Array  # [F]
+
+
+def make_cem(config: Config, environment: Environment) -> Callable[[Sources, chex.PRNGKey], jax.Array]:
+    """A pure function of one seed: (sources, key) -> weights [F].
+
+    All vectors of a generation start from the same initial set of the same task, so that they differ in nothing but
+    their weights.
+    """
+    settings, batch = config.train, config.environment.batch
+    episodes = settings.warm_start_episodes + settings.iterations * settings.episodes
+    generations = max(1, episodes // POPULATION)
+    sequential = jnp.asarray(config.environment.batch_selection == "sequential")
+
+    def mean_quality(weights: jax.Array, sources: Sources, index: jax.Array, key: chex.PRNGKey) -> jax.Array:
+        """Of the classifier on the reward rows, over one episode."""
+        task = select(sources.bank, index)
+        start_key, run_key = jax.random.split(key)
+        qualities = rollout(
+            environment,
+            lambda o, k: linear(weights, o, k),
+            task,
+            environment.initial_set(task, start_key),
+            run_key,
+            batch=batch,
+            sequential=sequential,
+            record_first=lambda state: None,
+            record=lambda step: step.state.value,
+            candidates=settings.candidates,
+        )[1]
+        return jnp.mean(qualities)
+
+    def search(sources: Sources, key: chex.PRNGKey) -> jax.Array:
+        def generation(at: Search, key):
+            task_key, draw_key, play_key = jax.random.split(key, 3)
+            index = jax.random.randint(task_key, (), 0, len(sources.dataset))
+            shape = (POPULATION, len(config.environment.action_features))
+            weights = at.mean + at.deviation * jax.random.normal(draw_key, shape)
+            play = for_each(mean_quality, (0, None, None, None), config.episodes_at_once)
+            values = play(weights, sources, index, play_key)
+            elite = weights[jax.lax.top_k(values, ELITE)[1]]
+            return Search(jnp.mean(elite, 0), jnp.maximum(jnp.std(elite, 0), FLOOR)), None
+
+        size = len(config.environment.action_features)
+        begin = Search(jnp.zeros(size), jnp.ones(size))
+        end, _ = jax.lax.scan(generation, begin, jax.random.split(key, generations))
+        return end.mean
+
+    return search

@@ -1,0 +1,63 @@
+"""The clusterings that TypiClust needs, made on the host before an episode starts (Hacohen et al. 2022).
+
+TypiClust clusters the pool into (labels so far + labels a step) clusters and takes the most typical point of the
+largest ones without a label. The clusterings depend on the number of labels alone, never on which they are, so they
+are the same for all episodes on a pool.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from threadpoolctl import threadpool_limits
+
+from jaxal.policies.strategies import Clustering
+
+MAX_CLUSTERS = 500
+NEIGHBOURS = 20
+
+
+@threadpool_limits.wrap(limits=1)  # idle threads spin: where others use the cores too, ten times as slow
+def plan(latents: np.ndarray, labels_before: np.ndarray, batch: int, pool_size: int, seed: int) -> Clustering:
+    """The clusterings of a pool.
+
+    Args:
+      latents: [p, D] float, of the pool.
+      labels_before: [T] labels at the start of each step.
+      batch: labels a step.
+      pool_size: P >= p to pad to.
+      seed: of k-means.
+
+    Returns:
+      clusters and typicalities; a point's typicality is the inverse of its mean distance to its nearest neighbours in
+      its cluster, at most `NEIGHBOURS` and at most half of the cluster. As published, up to 50 clusters are found by
+      k-means and more by mini-batch k-means.
+    """
+    counts = np.minimum(labels_before + batch, min(MAX_CLUSTERS, len(latents)))
+    clusters = np.full((len(counts), pool_size), -1, np.int32)
+    typical = np.zeros((len(counts), pool_size), np.float32)
+    sizes = np.zeros((len(counts), counts.max()), np.float32)
+    for step, count in enumerate(counts):
+        if count <= 50:
+            model = KMeans(count, n_init=1, random_state=seed)  # type: ignore[arg-type]
+        else:
+            model = MiniBatchKMeans(count, n_init=3, batch_size=5000, random_state=seed)  # type: ignore[arg-type]
+        found = model.fit_predict(latents)
+        clusters[step, : len(latents)] = found
+        sizes[step, :count] = np.bincount(found, minlength=count)
+        for cluster in range(count):
+            members = np.flatnonzero(found == cluster)
+            typical[step, members] = _typicality(latents[members])
+    return Clustering(jnp.asarray(clusters), jnp.asarray(typical), jnp.asarray(sizes))
+
+
+def _typicality(points: np.ndarray) -> np.ndarray:
+    """[m] inverse mean distance of each point [m, D] to its nearest neighbours among the others."""
+    neighbours = min(NEIGHBOURS, len(points) // 2)
+    if neighbours == 0:
+        return np.ones(len(points), np.float32)
+    points = points.astype(np.float64)  # differences of squares cancel
+    norms = np.sum(points**2, 1)
+    squared = norms[:, None] + norms[None] - 2 * points @ points.T
+    np.fill_diagonal(squared, 0.0)
+    nearest = np.sqrt(np.maximum(np.partition(squared, neighbours, 1)[:, : neighbours + 1], 0.0))
+    return 1.0 / (np.sum(nearest, 1) / neighbours + 1e-5)

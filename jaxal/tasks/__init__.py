@@ -1,0 +1,1 @@
+"""Pools with Gram matrices and distances, stacked to banks."""

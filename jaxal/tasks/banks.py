@@ -1,0 +1,133 @@
+"""Banks of tasks from data sets and their splits: what a policy is trained on, and what strategies are compared on."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxal.config import Config
+from jaxal.data.dataset import Dataset
+from jaxal.data.splits import Split
+from jaxal.policies.train import Sources
+from jaxal.tasks.task import Images, Rows, Task, make_task, stack
+
+
+class Embedded(NamedTuple):
+    """A data set and the latents of its rows."""
+
+    dataset: Dataset
+    latents: np.ndarray  # [n, D] float32
+    images: Images | None = None  # on the host, where the classifier trains on images
+
+
+class Recipe(NamedTuple):
+    """A task on the host."""
+
+    latents: np.ndarray  # [n, D] float32, of the whole data set
+    labels: np.ndarray  # [n] int32, -1 in rows of classes that the task does not have
+    rows: Rows
+    first_image: int = 0  # place of the data set's first image among those of all data sets
+
+
+def training_recipes(
+    config: Config, source: Embedded, parts: Split, rng: np.random.Generator, first_image: int = 0
+) -> list[tuple[Recipe, Recipe]]:
+    """The training tasks of one data set and seed, each scored on reward rows and on validation rows.
+
+    One task is the split as it is. More are random cuts of its source and reward rows, half of the multi-class ones
+    restricted to a random subset of the classes where the config asks for that. The state rows are the split's in
+    every task, whatever their classes: their labels are never used.
+    """
+    labels, settings = source.dataset.labels, config.train
+    if settings.tasks == 1:
+        return [
+            (
+                Recipe(source.latents, labels, parts.training(), first_image),
+                Recipe(source.latents, labels, parts.validating(), first_image),
+            )
+        ]
+    rows = np.concatenate([parts.source_pool, parts.reward])
+    out = []
+    for _ in range(settings.tasks):
+        classes = np.arange(len(source.dataset.classes))
+        if settings.class_subsets and len(classes) > 2 and rng.random() < 0.5:
+            subset = np.sort(rng.choice(classes, rng.integers(2, len(classes) + 1), replace=False))
+            if np.isin(labels[rows], subset).sum() >= 4 * len(parts.state):  # else too few rows for a task
+                classes = subset
+        renamed = np.full(len(source.dataset.classes), -1, np.int32)
+        renamed[classes] = np.arange(len(classes))
+        task_labels = renamed[labels]
+        kept = rng.permutation(rows[task_labels[rows] >= 0])
+        held = len(kept) * len(parts.reward) // len(rows)
+        reward, pool = np.split(kept, [held])
+        pool = pool[: settings.task_pool or len(pool)]
+        validation = parts.validation[task_labels[parts.validation] >= 0]
+        out.append(
+            tuple(
+                Recipe(source.latents, task_labels, Rows(pool, parts.state, holdout), first_image)
+                for holdout in (reward, validation)
+            )
+        )
+    return out
+
+
+def make_bank(config: Config, recipes: Sequence[Recipe]) -> Task:
+    """The tasks, padded to common shapes."""
+    pool, state, holdout = (max(len(r.rows[part]) for r in recipes) for part in range(3))
+    classes = max(int(r.labels.max()) + 1 for r in recipes)
+    return stack(
+        [
+            make_task(
+                r.latents,
+                r.labels,
+                r.rows,
+                metric=config.environment.distance,
+                shape=(pool, state, holdout),
+                classes=classes,
+                first_image=r.first_image,
+                raw=config.finetunes or config.probe.latents == "raw",
+                keep_latents=not config.finetunes and config.probe.solver == "adam",
+                **({"gram_limit": -1} if config.finetunes else {}),
+            )
+            for r in recipes
+        ]
+    )
+
+
+def make_sources(config: Config, sources: Sequence[Embedded], splits: Sequence[Sequence[Split]]) -> Sources:
+    """What every seed is trained on, with a leading seed axis.
+
+    Args:
+      config: settings.
+      sources: the data sets.
+      splits: for each seed, the split of each data set.
+    """
+    seeds = []
+    images, firsts = join_images(sources) if config.finetunes else (None, [0] * len(sources))
+    for number, parts in enumerate(splits):
+        rng = np.random.default_rng([config.evaluation.first_seed + number, 0x7A5C])
+        tasks = [training_recipes(config, *each[:2], rng, each[2]) for each in zip(sources, parts, firsts, strict=True)]
+        pairs = [pair for task in tasks for pair in task]
+        dataset = jnp.asarray(np.repeat(np.arange(len(sources)), [len(task) for task in tasks]))
+        seeds.append((*zip(*pairs, strict=True), dataset))
+    bank, validation = (pad_and_stack(config, [seed[i] for seed in seeds], images) for i in range(2))
+    return Sources(bank, validation, jnp.stack([seed[2] for seed in seeds]))
+
+
+def join_images(sources: Sequence[Embedded]) -> tuple[Images, list[int]]:
+    """The images of all data sets behind one another, on the device, and where each data set's begin."""
+    parts = [source.images for source in sources if source.images is not None]
+    assert len(parts) == len(sources), "images are kept where the config finetunes"
+    firsts = np.cumsum([0, *(len(part.pixels) for part in parts)])[:-1].tolist()
+    pixels = jnp.asarray(parts[0].pixels if len(parts) == 1 else np.concatenate([part.pixels for part in parts]))
+    return Images(pixels, jax.tree.map(jnp.asarray, parts[0].variables)), firsts
+
+
+def pad_and_stack(config: Config, banks: Sequence[Sequence[Recipe]], images: Images | None) -> Task:
+    """One bank per seed, all of the same shapes: every leaf [seeds, M, ...], but for the images that all share."""
+    made = make_bank(config, [recipe for bank in banks for recipe in bank])
+    return jax.tree.map(lambda x: x.reshape(len(banks), -1, *x.shape[1:]), made)._replace(
+        index=jnp.tile(jnp.arange(len(banks[0]), dtype=jnp.int32), (len(banks), 1)), images=images
+    )

@@ -1,0 +1,213 @@
+"""A task: one pool to label from, with the rows that give the state and the rows that score the classifier.
+
+Symbols, used in every module: M tasks in a bank, P pool rows, S state rows, H hold-out rows, R = P + S + H rows in
+all, D latent size (with the constant 1), C classes, B slots for labels, N labels a step, T steps, K candidates,
+F action features.
+
+Tasks of different data sets are padded to common shapes and stacked to a `Task` whose fields have a leading axis M, a
+*bank*. `select` takes one out of a bank without copying the Gram matrices: an episode gathers from them only the
+columns of the points that it labels, so any number of episodes may share one bank. Images are shared by all banks.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxal.data.dataset import fill_missing
+from jaxal.tasks import distances
+
+
+class Images(NamedTuple):
+    """Images of whole data sets and the weights of their encoder, for a classifier that trains on images."""
+
+    pixels: jax.Array | np.ndarray  # [n, height, width, channels] uint8
+    variables: Any  # of the encoder, without a head
+
+
+class Task(NamedTuple):
+    """What an episode needs to know of its data."""
+
+    images: Images | None  # of all data sets, shared by all tasks and seeds
+    image_rows: jax.Array  # [R] int32 places in `images.pixels`
+    gram: jax.Array | None  # [M, P, R] inner products of the pool's latents with all rows', of the whole bank
+    latents: jax.Array | None  # [M, R, D] where there is no Gram matrix, and for solvers that need them
+    index: jax.Array  # [] int32, the task's place in the bank
+    pool_labels: jax.Array  # [P] int32; -1: padding
+    holdout_labels: jax.Array  # [H] int32; -1: padding
+    class_mask: jax.Array  # [C] bool; False: not a class of this task
+    geometry: distances.Geometry  # of the pool, nothing labelled
+    norms: jax.Array  # [P] squared norms of the pool's latents, without the constant 1
+
+    @property
+    def pool_mask(self) -> jax.Array:
+        """[P] bool, False on padding."""
+        return self.pool_labels >= 0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(P, S, H)."""
+        rows, pool, holdout = (x.shape[-1] for x in (self.image_rows, self.pool_labels, self.holdout_labels))
+        return pool, rows - pool - holdout, holdout
+
+
+SEEDS = Task(None, *[0] * (len(Task._fields) - 1))  # pyright: ignore[reportArgumentType]
+"""Axes of a bank with a leading seed axis, as `jax.vmap` and `for_each` take them."""
+
+
+def for_each(function: Callable, axes: Any, at_once: int | None) -> Callable:
+    """`function` over one axis of its arguments, as `jax.vmap`, but with no more than `at_once` calls at a time.
+
+    Args:
+      function: of arrays and trees of arrays.
+      axes: for each argument 0, None (shared by all calls), or a tree of these, as `in_axes` of `jax.vmap`.
+      at_once: calls that run side by side; None: all.
+    """
+    if at_once is None:
+        return jax.vmap(function, axes)
+
+    def run(*arguments):
+        def call(i):
+            pick = lambda axis, part: part if axis is None else jax.tree.map(lambda x: x[i], part)
+            return function(*jax.tree.map(pick, axes, arguments, is_leaf=lambda axis: axis is None))
+
+        keep = lambda axis, part: None if axis is None else part
+        mapped = jax.tree.map(keep, axes, arguments, is_leaf=lambda axis: axis is None)
+        count = len(jax.tree.leaves(mapped)[0])
+        return jax.lax.map(call, jnp.arange(count), batch_size=at_once if at_once > 1 else None)
+
+    return run
+
+
+class Rows(NamedTuple):
+    """A task on the host, before it is padded: row numbers into a data set's latents."""
+
+    pool: np.ndarray
+    state: np.ndarray
+    holdout: np.ndarray
+
+
+def fill(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """`pool` [P, D] and `others` [., D] with missing values (NaN) replaced by the pool's median."""
+    filled = fill_missing(np.concatenate([pool, *others]), np.arange(len(pool)))
+    return np.split(filled.astype(np.float32), np.cumsum([len(pool), *map(len, others)])[:-1])
+
+
+def standardise(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """`pool` [P, D] and `others` [., D] centred and scaled by the pool's means and deviations.
+
+    They are also divided by sqrt(D), so that a latent's mean squared norm is 1 whatever its size, and one
+    regularisation strength or learning rate means the same for every encoder. Constant columns become zero, and
+    missing values (NaN) the pool's median.
+    """
+    parts = fill(pool, *others)
+    pool = parts[0]
+    mean, deviation = pool.mean(0, dtype=np.float64), pool.std(0, dtype=np.float64)
+    moving = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6)
+    scale = np.where(moving, 1.0 / np.where(moving, deviation, 1.0), 0.0) / np.sqrt(max(moving.sum(), 1))
+    return [((x - mean) * scale).astype(np.float32) for x in parts]
+
+
+def make_task(
+    latents: np.ndarray,
+    labels: np.ndarray,
+    rows: Rows,
+    *,
+    metric: str,
+    shape: tuple[int, int, int] | None = None,
+    classes: int | None = None,
+    first_image: int = 0,
+    raw: bool = False,
+    keep_latents: bool = False,
+    gram_limit: int = 2**31,
+) -> Task:
+    """A bank of one task.
+
+    Args:
+      latents: [n, D] float32, of the whole data set.
+      labels: [n] int32, 0..C-1 (-1 in rows that the task does not use).
+      rows: which rows are pool, state and hold-out.
+      metric: distance between latents, one of `distances.METRICS`.
+      shape: (P, S, H) to pad to; the task's own by default. State rows are never padded.
+      classes: C to pad to; the task's own by default.
+      first_image: place of the data set's first image among the images of all data sets.
+      raw: take the latents as they are, not standardised.
+      keep_latents: keep the latents beside the Gram matrix.
+      gram_limit: bytes; a larger Gram matrix is not made, and columns are computed from the latents. Below 0, neither
+        is kept: for classifiers that see images.
+    """
+    own = (len(rows.pool), len(rows.state), len(rows.holdout))
+    sizes = shape or own
+    assert sizes[1] == own[1], "the number of state rows is part of the policy's input"
+    parts = (fill if raw else standardise)(*(latents[r] for r in rows))
+    z = np.concatenate([np.pad(x, ((0, size - len(x)), (0, 0))) for x, size in zip(parts, sizes, strict=True)])
+    places = [np.pad(r, (0, size - len(r))) for r, size in zip(rows, sizes, strict=True)]
+    present = int(labels.max()) + 1
+    pad = lambda x, size: np.pad(x, (0, size - len(x)), constant_values=-1).astype(np.int32)
+    pool_labels = pad(labels[rows.pool], sizes[0])
+    fits = 4 * sizes[0] * sum(sizes) <= gram_limit
+    keep_latents = keep_latents or (not fits and gram_limit >= 0)
+    gram, latent_rows, geometry, norms = _prepare(metric, sizes[0], fits, keep_latents, z, pool_labels >= 0)
+    task = Task(
+        images=None,
+        image_rows=jnp.asarray(np.concatenate(places) + first_image, jnp.int32),
+        gram=gram,
+        latents=latent_rows,
+        index=jnp.zeros((), jnp.int32),
+        pool_labels=jnp.asarray(pool_labels),
+        holdout_labels=jnp.asarray(pad(labels[rows.holdout], sizes[2])),
+        class_mask=jnp.arange(classes or present) < present,
+        geometry=geometry,
+        norms=norms,
+    )
+    return jax.tree.map(lambda x: x[None], task)
+
+
+def _prepare_impl(metric, pool, with_gram, with_latents, z, mask):
+    """Gram matrix, latents with the constant 1, geometry and norms of one task."""
+    z1 = jnp.concatenate([z, jnp.ones((len(z), 1), z.dtype)], 1)
+    gram = distances.inner(z1[:pool], z1) if with_gram else None
+    geometry = distances.geometry(metric, z[:pool], mask)
+    return gram, (z1 if with_latents else None), geometry, jnp.sum(z[:pool] ** 2, -1)
+
+
+_prepare = jax.jit(_prepare_impl, static_argnums=(0, 1, 2, 3))
+
+
+def stack(tasks: list[Task]) -> Task:
+    """One bank of several banks of equal shapes, in their order."""
+    bank = jax.tree.map(lambda *xs: jnp.concatenate(xs), *tasks)
+    return bank._replace(index=jnp.arange(len(bank.index), dtype=jnp.int32))
+
+
+def select(bank: Task, index: jax.Array) -> Task:
+    """The task at `index` [] int32 of a bank; Gram matrices, latents and images stay the bank's."""
+    small = jax.tree.map(lambda x: x[index], bank._replace(gram=None, latents=None, images=None))
+    return small._replace(gram=bank.gram, latents=bank.latents, images=bank.images, index=index)
+
+
+def masked_logits(task: Task, logits: jax.Array) -> jax.Array:
+    """`logits` [., C], minus infinity for the classes that the task does not have."""
+    return jnp.where(task.class_mask, logits, -jnp.inf)
+
+
+def columns(task: Task, picks: jax.Array) -> jax.Array:
+    """Inner products of the latents of pool rows `picks` [N] int32 with those of all rows: [N, R] float32."""
+    if task.gram is not None:
+        return task.gram[task.index, picks]
+    z = own_latents(task)
+    return distances.inner(z[picks], z)
+
+
+def own_latents(task: Task) -> jax.Array:
+    """The task's latents [R, D], the constant 1 last."""
+    assert task.latents is not None
+    return task.latents[0] if task.latents.shape[0] == 1 else task.latents[task.index]
+
+
+def distance_columns(metric: str, task: Task, inner_columns: jax.Array, picks: jax.Array) -> jax.Array:
+    """Distances from pool rows `picks` [N] to the pool, given their `columns` [N, R]: [N, P] float32."""
+    pool = inner_columns[:, : task.norms.shape[-1]] - 1.0  # without the constant
+    return distances.from_inner(metric, pool, task.norms[picks], task.norms)
