@@ -14,8 +14,8 @@ import jax.numpy as jnp
 
 from jaxal.classifiers.finetune import Network, make_training
 from jaxal.config import FinetuneConfig
+from jaxal.data.dataset import Images
 from jaxal.encoders import make_encoder
-from jaxal.tasks.task import Images
 
 STEPS = 5  # in a loop
 ROUNDS = 4

@@ -106,7 +106,7 @@ def prepare_jaxal(latents: np.ndarray, labels: np.ndarray):
     import jax
     import jax.numpy as jnp
 
-    from jaxal.classifiers.classifier import linear_probe
+    from jaxal.classifiers.linear_probe import linear_probe
     from jaxal.config import EnvironmentConfig, ProbeConfig
     from jaxal.mdp.environment import make_environment
     from jaxal.mdp.episode import rollout

@@ -23,8 +23,9 @@ from jaxal.config import (
     ProbeConfig,
     SplitConfig,
 )
+from jaxal.data.splits import split_all
 from jaxal.encoders.latents import open_dataset, read
-from jaxal.experiment import compare_strategies, split_all
+from jaxal.experiment import compare_strategies
 from jaxal.report import statistics
 
 

@@ -16,8 +16,10 @@ import numpy as np
 
 from jaxal import presets
 from jaxal.data import load
-from jaxal.experiment import compare_strategies, split_all, train_policies
-from jaxal.tasks.banks import Embedded, make_sources
+from jaxal.data.dataset import Embedded
+from jaxal.data.splits import split_all
+from jaxal.experiment import compare_strategies, train_policies
+from jaxal.tasks.banks import make_sources
 
 
 def main() -> None:

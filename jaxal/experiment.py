@@ -10,23 +10,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxal.classifiers.classifier import Classifier, linear_probe
-from jaxal.classifiers.finetune import finetune
+from jaxal.build import agent_for, environment_for
 from jaxal.config import Config
-from jaxal.data.dataset import Dataset
-from jaxal.data.splits import Split, split
-from jaxal.encoders import Encoder, make_encoder
+from jaxal.data.dataset import Embedded
+from jaxal.data.splits import Split
 from jaxal.evaluate import Curves, evaluate_all
-from jaxal.mdp.environment import Environment, make_environment
 from jaxal.mdp.observation import state_size
 from jaxal.policies.cem import make_cem
-from jaxal.policies.ddqn import Agent, make_agent
 from jaxal.policies.replay import Transition, make_replay, memory_bytes
 from jaxal.policies.strategies import all_strategies
-from jaxal.policies.train import OVER_SEEDS, Progress, Snapshot, Sources, Trained, make_trainer, train
+from jaxal.policies.train import Progress, Snapshot, Trained, make_trainer, train
 from jaxal.policies.typiclust import plan
-from jaxal.tasks.banks import Embedded, Recipe, join_images, pad_and_stack
-from jaxal.tasks.task import Task, for_each, standardise
+from jaxal.tasks.banks import OVER_SEEDS, Recipe, Sources, join_images, pad_and_stack
+from jaxal.tasks.task import for_each, standardise
 
 
 class Policies(NamedTuple):
@@ -34,44 +30,6 @@ class Policies(NamedTuple):
 
     ddqn: Any
     linear_cem: Any  # [seeds, F]
-
-
-def environment_for(config: Config, banks: Task) -> Environment:
-    """The environment for the shapes of these banks: as many whole steps as the budget has room for."""
-    settings = config.environment
-    classes = banks.class_mask.shape[-1]
-    steps = (settings.budget - max(settings.initial, classes)) // settings.batch
-    if steps < 1:
-        raise ValueError(
-            f"budget is {settings.budget}; with {max(settings.initial, classes)} initial labels and "
-            f"{settings.batch} labels a step it must be at least {max(settings.initial, classes) + settings.batch}"
-        )
-    return make_environment(settings, classifier_for(config), classes, steps)
-
-
-def classifier_for(config: Config, platform: str | None = None) -> Classifier:
-    """The classifier that the config names, for a platform ("cpu", "gpu", ...; None: the present)."""
-    metric = config.environment.distance
-    if not config.finetunes:
-        return linear_probe(config.probe, metric)
-    return finetune(config.finetune, encoder_of(config, platform), metric)
-
-
-def encoder_of(config: Config, platform: str | None = None) -> Encoder:
-    """The encoder that the config names, made to be trained on a platform ("cpu", "gpu", ...; None: the present)."""
-    options: dict[str, Any] = dict(config.inputs.encoder_options)
-    if config.finetune.recompute:
-        options["recompute"] = True
-    if config.inputs.encoder != "pixels" and (platform or jax.default_backend()) == "cpu":
-        options["in_loop"] = True
-    return make_encoder(config.inputs.encoder, **options)
-
-
-def agent_for(config: Config, classes: int) -> Agent:
-    """The agent for data of so many classes; only some state features depend on the number."""
-    settings = config.environment
-    size = state_size(settings.state_features, config.split.state, classes)
-    return make_agent(config.agent, size, settings.action_features, settings.batch)
 
 
 def training_memory(config: Config, sources: Sources) -> int:
@@ -202,9 +160,3 @@ def _typiclust_plans(config, target, splits, labels, pool_size):
         for seed, parts in enumerate(splits)
     ]
     return jax.tree.map(lambda *x: jnp.stack(x), *plans)
-
-
-def split_all(config: Config, dataset: Dataset, *, train_only: bool = False) -> list[Split]:
-    """The split of each seed."""
-    first = config.evaluation.first_seed
-    return [split(dataset, config.split, first + i, train_only) for i in range(config.evaluation.seeds)]

@@ -7,7 +7,8 @@ import pytest
 import reference
 from worlds import cut
 
-from jaxal.classifiers.classifier import Fitted, Labelled, linear_probe
+from jaxal.classifiers.classifier import Fitted, Labelled
+from jaxal.classifiers.linear_probe import linear_probe
 from jaxal.config import ProbeConfig
 from jaxal.tasks.task import Task, make_task, select
 

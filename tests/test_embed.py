@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from jaxal.config import InputConfig
-from jaxal.data.dataset import DataError, Dataset
+from jaxal.data.dataset import DataError, Dataset, Embedded, Images
 from jaxal.data.decode import decode, resize
 from jaxal.data.folder import load_folder
 from jaxal.data.images import LazyImages, digest
@@ -22,8 +22,6 @@ from jaxal.encoders import embed as module
 from jaxal.encoders import make_encoder
 from jaxal.encoders.embed import embed, latents_of, load_pixels
 from jaxal.encoders.latents import Read, Reader, with_noise
-from jaxal.tasks.banks import Embedded
-from jaxal.tasks.task import Images
 
 PIXELS = make_encoder("pixels")
 NOTHING = PIXELS.init(jax.random.key(0))

@@ -10,7 +10,8 @@ from sklearn.metrics import accuracy_score, log_loss
 from worlds import World, build, cut
 
 from jaxal.config import EnvironmentConfig
-from jaxal.mdp.environment import HOLDOUT_QUALITY, holdout_logits
+from jaxal.mdp.environment import holdout_logits
+from jaxal.mdp.metrics import HOLDOUT_QUALITY
 
 NAMES = ("score", "mean_distance_labelled", "mean_distance_unlabelled", "nearest_labelled", "class_frequency")
 

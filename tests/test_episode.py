@@ -13,10 +13,10 @@ from worlds import CONVERGED, World, build, cut, load, player
 
 from jaxal.classifiers.classifier import Labelled
 from jaxal.config import AgentConfig, EnvironmentConfig, ProbeConfig
+from jaxal.data.splits import Rows
 from jaxal.mdp import episode
 from jaxal.policies import strategies, typiclust
 from jaxal.policies.ddqn import make_agent
-from jaxal.tasks.task import Rows
 
 FEATURES = (
     "score",

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from jaxal import presets
-from jaxal.experiment import split_all
-from jaxal.tasks.banks import Embedded, training_recipes
+from jaxal.data.dataset import Embedded
+from jaxal.data.splits import split_all
+from jaxal.tasks.banks import training_recipes
 
 
 @pytest.mark.parametrize("tasks", [1, 6])

@@ -9,16 +9,19 @@ import pytest
 from jax import export
 from worlds import World, build, cut, load
 
-from jaxal.classifiers.classifier import linear_probe
+from jaxal.build import classifier_for, encoder_of
+from jaxal.classifiers.linear_probe import linear_probe
 from jaxal.config import AgentConfig, Config, EnvironmentConfig, InputConfig, ProbeConfig, TrainConfig
+from jaxal.data.dataset import Images
+from jaxal.data.splits import Rows
 from jaxal.evaluate import make_evaluation
-from jaxal.experiment import classifier_for, encoder_of
 from jaxal.mdp.environment import make_environment
 from jaxal.policies.ddqn import make_agent
 from jaxal.policies.replay import make_replay
 from jaxal.policies.strategies import HAND_WRITTEN
-from jaxal.policies.train import OVER_SEEDS, Sources, make_trainer
-from jaxal.tasks.task import SEEDS, Images, Rows, for_each, make_task
+from jaxal.policies.train import make_trainer
+from jaxal.tasks.banks import OVER_SEEDS, Sources
+from jaxal.tasks.task import SEEDS, for_each, make_task
 
 PLATFORMS = ["cuda", "tpu"]
 pytestmark = pytest.mark.usefixtures("vmapped_keys")

@@ -16,17 +16,20 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from torchvision_names import AXES, relative_error, seeded_variables, torchvision_names
 
-from jaxal.classifiers.classifier import Labelled, linear_probe
+from jaxal.classifiers.classifier import Labelled
 from jaxal.classifiers.finetune import Network, augment, finetune, make_training, minibatch, updates_per_epoch
+from jaxal.classifiers.linear_probe import linear_probe
 from jaxal.config import EnvironmentConfig, FinetuneConfig, ProbeConfig
+from jaxal.data.dataset import Images
 from jaxal.data.load import load
+from jaxal.data.splits import Rows
 from jaxal.encoders import make_encoder
 from jaxal.encoders.encoder import from_module
 from jaxal.encoders.layers import BatchNorm, Conv, conv_norm, convolve
 from jaxal.mdp.environment import make_environment
 from jaxal.mdp.episode import rollout
 from jaxal.policies.strategies import HAND_WRITTEN
-from jaxal.tasks.task import Images, Rows, Task, for_each, make_task, select
+from jaxal.tasks.task import Task, for_each, make_task, select
 
 GOLDENS = Path(__file__).parent / "goldens"
 FAST = FinetuneConfig(epochs=3, learning_rate=1e-3, batch_size=4, block=32)

@@ -9,7 +9,8 @@ from scipy.stats import entropy as scipy_entropy
 
 from jaxal.mdp.observation import Candidates, Observation
 from jaxal.policies import strategies
-from jaxal.policies.strategies import HAND_WRITTEN, Clustering
+from jaxal.policies.strategies import HAND_WRITTEN
+from jaxal.policies.typiclust import Clustering
 
 POINTS, CLASSES = 50, 4
 

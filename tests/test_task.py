@@ -7,8 +7,9 @@ import pytest
 import reference
 from worlds import cut
 
+from jaxal.data.splits import Rows
 from jaxal.tasks import task as tasks
-from jaxal.tasks.task import Rows, make_task
+from jaxal.tasks.task import make_task
 
 
 @pytest.fixture

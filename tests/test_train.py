@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from worlds import cut, load
 
-from jaxal.classifiers.classifier import linear_probe
+from jaxal.classifiers.linear_probe import linear_probe
 from jaxal.config import AgentConfig, Config, EnvironmentConfig, ProbeConfig, TrainConfig
 from jaxal.mdp.environment import Environment, make_environment
 from jaxal.policies import train as training
 from jaxal.policies.ddqn import make_agent
 from jaxal.policies.replay import make_replay
-from jaxal.policies.train import Sources, Trainer, make_trainer, stabilised, train
+from jaxal.policies.train import Trainer, make_trainer, stabilised, train
+from jaxal.tasks.banks import Sources
 from jaxal.tasks.task import make_task, stack
 
 STEPS, STATE = 5, 10

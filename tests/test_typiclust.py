@@ -7,7 +7,7 @@ from reference import density_of
 from sklearn.datasets import make_blobs
 
 from jaxal.policies import typiclust
-from jaxal.policies.strategies import Clustering
+from jaxal.policies.typiclust import Clustering
 
 
 def plan(*arguments, **settings) -> Clustering:

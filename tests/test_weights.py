@@ -17,8 +17,8 @@ from goldens.seeded import seeded_tensor
 from safetensors.numpy import save_file
 
 from jaxal.encoders import make_encoder
-from jaxal.encoders.torch_file import read_torch_file
-from jaxal.encoders.weights import WeightsError, load_weights, save_weights
+from jaxal.encoders.torch_file import WeightsError, read_torch_file
+from jaxal.encoders.weights import load_weights, save_weights
 
 GOLDENS = Path(__file__).parent / "goldens"
 TINY = make_encoder("resnet18", width=1)

@@ -9,13 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn import datasets
 
-from jaxal.classifiers.classifier import Labelled, linear_probe
+from jaxal.classifiers.classifier import Labelled
+from jaxal.classifiers.linear_probe import linear_probe
 from jaxal.config import EnvironmentConfig, ProbeConfig
 from jaxal.data.dataset import Dataset
-from jaxal.mdp.environment import Environment, accuracy, holdout_logits, make_environment
+from jaxal.data.splits import Rows
+from jaxal.mdp.environment import Environment, holdout_logits, make_environment
 from jaxal.mdp.episode import Step, rollout
+from jaxal.mdp.metrics import accuracy
 from jaxal.policies.strategies import Strategy
-from jaxal.tasks.task import Rows, Task, make_task, select
+from jaxal.tasks.task import Task, make_task, select
 
 CONVERGED = ProbeConfig(solver="newton", l2=0.1, iterations=400)
 """For comparisons in which the solver's own error must not show."""

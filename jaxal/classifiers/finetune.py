@@ -19,10 +19,11 @@ import optax
 
 from jaxal.classifiers.classifier import Classifier, Fitted
 from jaxal.config import FinetuneConfig
+from jaxal.data.dataset import Images
 from jaxal.data.noise import zoom_and_rotate
 from jaxal.encoders import Encoder, Variables
 from jaxal.tasks import distances
-from jaxal.tasks.task import Images, Task, masked_logits
+from jaxal.tasks.task import Task, masked_logits
 
 LARGEST_TURN = math.pi / 12  # of augmentation, in radians
 

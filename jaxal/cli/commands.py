@@ -7,16 +7,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxal.cli import checks, plan, results, resumable, run_folders, terminal
+from jaxal.build import check_room, check_settings
+from jaxal.cli import plan, results, resumable, run_folders, terminal
 from jaxal.cli.flags import Embed, Evaluate, Report, Run
 from jaxal.config import Config, InputConfig, from_dict
-from jaxal.data.dataset import DataError, Dataset
-from jaxal.data.splits import PARTS, Split
+from jaxal.data.dataset import DataError, Dataset, Embedded
+from jaxal.data.splits import PARTS, Split, check_parts, split_all
 from jaxal.encoders.embed import write_whole
 from jaxal.encoders.latents import Read, open_dataset, read, with_noise
-from jaxal.experiment import Evaluation, split_all
+from jaxal.experiment import Evaluation
 from jaxal.report import pages
-from jaxal.tasks.banks import Embedded, make_sources
+from jaxal.tasks.banks import make_sources
 
 OUT_OF_MEMORY = (
     "out of memory; take less at once: with --classifier finetune smaller --finetune.episodes-at-once, .batch-size or "
@@ -50,7 +51,7 @@ def execute(request: Run | Evaluate | Report | Embed, command: str) -> None:
 def run(request: Run, command: str) -> None:
     """Trains, compares and writes a run folder."""
     config = request.config
-    checks.check_settings(config)
+    check_settings(config)
     if request.plan:
         print("\n".join(plan.describe(request)))
         return
@@ -64,13 +65,13 @@ def run(request: Run, command: str) -> None:
     cuts = [splits if s is target else split_all(config, s.dataset, train_only=True) for s in sources]
     source_splits = list(zip(*cuts, strict=True))
     for source, cut in ((target, splits), *zip(sources, cuts, strict=True)):
-        checks.check_parts(source.dataset, cut[0], PARTS if source is target else SOURCE_PARTS)
-    checks.check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
+        check_parts(source.dataset, cut[0], PARTS if source is target else SOURCE_PARTS)
+    check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
     learned = {"ddqn", "linear_cem"} & set(config.evaluation.strategies)
     made = make_sources(config, sources, source_splits) if learned else None
     if made is not None:
         smallest = int(np.min(np.sum(made.bank.pool_labels >= 0, -1)))
-        checks.check_room(config, "the smallest training task", made.bank.class_mask.shape[-1], smallest)
+        check_room(config, "the smallest training task", made.bank.class_mask.shape[-1], smallest)
     asked = {
         "command": command,
         "dataset": request.dataset,
@@ -105,7 +106,7 @@ def evaluate(request: Evaluate, command: str) -> None:
     asked = run_folders.read_config(request.policy)
     saved = from_dict(asked["config"])
     config = _overridden(saved, request)
-    checks.check_settings(config)
+    check_settings(config)
     if "ddqn" not in config.evaluation.strategies:
         raise ValueError("--strategies must hold ddqn, the policy to be evaluated")
     if "linear_cem" in config.evaluation.strategies and "linear_cem" not in saved.evaluation.strategies:
@@ -118,8 +119,8 @@ def evaluate(request: Evaluate, command: str) -> None:
     if not (request.policy / "policy").is_dir():
         raise ValueError(f"{request.policy} holds no policy; give the folder of a finished `jaxal run`")
     target, splits = _read_and_split(request.dataset, config)
-    checks.check_parts(target.dataset, splits[0], PARTS)
-    checks.check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
+    check_parts(target.dataset, splits[0], PARTS)
+    check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
     policies = resumable.load_policies(config, request.policy, saved.evaluation.seeds, len(target.dataset.classes))
     policies = jax.tree.map(lambda x: x[: config.evaluation.seeds], policies)
     trained_on = asked["train_on"] or [asked["dataset"]]

@@ -11,16 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxal.build import check_room, encoder_of
 from jaxal.classifiers.finetune import make_training
-from jaxal.cli import checks
 from jaxal.cli.flags import Run
 from jaxal.config import Config
+from jaxal.data.dataset import Images
 from jaxal.data.noise import noisy_copies
-from jaxal.data.splits import PARTS, Split
+from jaxal.data.splits import PARTS, Rows, Split, check_parts, split_all
 from jaxal.encoders import Encoder
 from jaxal.encoders.latents import open_dataset, require_images
-from jaxal.experiment import encoder_of, split_all
-from jaxal.tasks.task import Images, Rows
 
 PEAK = {"float32": 156e12, "bfloat16": 312e12}  # operations a second of an A100, TF32 and bfloat16
 REACHED = 0.2  # share of the peak that training a ResNet-50 reaches: about 2,500 images/s in bfloat16
@@ -60,8 +59,8 @@ def describe(request: Run) -> list[str]:
         require_images(dataset, "--classifier finetune")
     splits = split_all(config, target)
     cuts = [split_all(config, dataset, train_only=True)[0] for dataset in others]
-    checks.check_parts(target, splits[0], PARTS)
-    checks.check_room(config, target.name, len(target.classes), len(splits[0].pool))
+    check_parts(target, splits[0], PARTS)
+    check_room(config, target.name, len(target.classes), len(splits[0].pool))
     copies = len(noisy_copies(jax.random.key(0), splits, config.inputs.noise, len(target))[0])
     images = copies + sum(map(len, (target, *others)))
     classes = max(len(dataset.classes) for dataset in (target, *others))

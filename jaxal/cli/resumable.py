@@ -11,10 +11,11 @@ from typing import Any
 
 from jaxal.cli import checkpoint, results, run_folders, terminal
 from jaxal.config import Config
+from jaxal.data.dataset import Embedded
 from jaxal.data.splits import Split
 from jaxal.experiment import Evaluation, Policies, compare_strategies, policy_shapes, train_policies, training_memory
-from jaxal.policies.train import Snapshot, Sources
-from jaxal.tasks.banks import Embedded
+from jaxal.policies.train import Snapshot
+from jaxal.tasks.banks import Sources
 
 COMPARISON = "comparison"  # folder in a run's folder, for curves until the last strategy has been compared
 SAVE_EVERY = 30.0  # seconds between two checkpoints

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 
@@ -93,3 +94,18 @@ def fill_missing(inputs: np.ndarray, pool_rows: np.ndarray) -> np.ndarray:
         values = values[~np.isnan(values)]
         filled[missing[:, column], column] = np.median(values) if len(values) else 0.0
     return filled
+
+
+class Images(NamedTuple):
+    """Images of whole data sets and the weights of their encoder, for a classifier that trains on images."""
+
+    pixels: jax.Array | np.ndarray  # [n, height, width, channels] uint8
+    variables: Any  # of the encoder, without a head
+
+
+class Embedded(NamedTuple):
+    """A data set and the latents of its rows."""
+
+    dataset: Dataset
+    latents: np.ndarray  # [n, D] float32
+    images: Images | None = None  # on the host, where the classifier trains on images

@@ -1,14 +1,22 @@
 """Disjoint splits of a data set: stratified by class, never through a group, reproducible from a seed."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxal.config import SplitConfig
+from jaxal.config import Config, SplitConfig
 from jaxal.data.dataset import DataError, Dataset
-from jaxal.tasks.task import Rows
 
 PARTS = ("source_pool", "pool", "state", "reward", "validation", "test")
+
+
+class Rows(NamedTuple):
+    """A task on the host, before it is padded: row numbers into a data set's latents."""
+
+    pool: np.ndarray
+    state: np.ndarray
+    holdout: np.ndarray
 
 
 class Split(NamedTuple):
@@ -136,3 +144,20 @@ def _stratified_groups(
         if left == 0:
             break
     return np.concatenate(taken) if taken else free[:0]
+
+
+def split_all(config: Config, dataset: Dataset, *, train_only: bool = False) -> list[Split]:
+    """The split of each seed."""
+    first = config.evaluation.first_seed
+    return [split(dataset, config.split, first + i, train_only) for i in range(config.evaluation.seeds)]
+
+
+def check_parts(dataset: Dataset, parts: Split, needed: Sequence[str]) -> None:
+    """That no part of a split that is needed is empty.
+
+    Raises:
+      DataError: one line.
+    """
+    for name in needed:
+        if not len(getattr(parts, name)):
+            raise DataError(f"{dataset.name}: {len(dataset)} rows leave none for {name}; give more, or --split.{name}")

@@ -9,15 +9,13 @@ import jax
 import numpy as np
 
 from jaxal.config import InputConfig
-from jaxal.data.dataset import DataError, Dataset
+from jaxal.data.dataset import DataError, Dataset, Embedded, Images
 from jaxal.data.load import load
 from jaxal.data.noise import Noise, add_noise, noisy_copies
 from jaxal.data.splits import Split
 from jaxal.encoders import Encoder, make_encoder
 from jaxal.encoders.embed import embed, load_pixels
 from jaxal.encoders.weights import load_weights
-from jaxal.tasks.banks import Embedded
-from jaxal.tasks.task import Images
 
 
 @dataclass(frozen=True)

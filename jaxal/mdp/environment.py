@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxal.classifiers.classifier import Classifier, Fitted, Labelled
 from jaxal.config import EnvironmentConfig
+from jaxal.mdp.metrics import HOLDOUT_QUALITY
 from jaxal.mdp.observation import Candidates, Observation, StateView, action_features, state_vector
 from jaxal.tasks import distances
 from jaxal.tasks.task import Task
@@ -135,36 +136,3 @@ def make_environment(config: EnvironmentConfig, classifier: Classifier, classes:
 def holdout_logits(task: Task, fitted: Fitted) -> jax.Array:
     """Logits of the hold-out rows: [H, C]."""
     return fitted.logits[-task.holdout_labels.shape[-1] :]
-
-
-def _mean_over_rows(values: jax.Array, labels: jax.Array) -> jax.Array:
-    """Mean of `values` [H] over the rows that are not padding."""
-    used = labels >= 0
-    return jnp.sum(jnp.where(used, values, 0.0)) / jnp.maximum(jnp.sum(used), 1)
-
-
-def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Share of the rows whose largest logit [H, C] is their label's [H]; padding (label -1) does not count."""
-    return _mean_over_rows((jnp.argmax(logits, -1) == labels).astype(jnp.float32), labels)
-
-
-def true_class_probability(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Mean probability of the true class."""
-    return _mean_over_rows(jnp.exp(_true_log_probability(logits, labels)), labels)
-
-
-def negative_log_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Mean log-probability of the true class, each clipped from below at log(1e-6)."""
-    return _mean_over_rows(jnp.maximum(_true_log_probability(logits, labels), jnp.log(1e-6)), labels)
-
-
-def _true_log_probability(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    picked = jnp.take_along_axis(logits, jnp.maximum(labels, 0)[:, None], -1)[:, 0]
-    return picked - jax.nn.logsumexp(logits, -1)
-
-
-HOLDOUT_QUALITY: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
-    "accuracy": accuracy,
-    "probability": true_class_probability,
-    "log_loss": negative_log_loss,
-}

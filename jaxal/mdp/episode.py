@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jaxal.classifiers.classifier import Labelled
 from jaxal.mdp.environment import Environment, State
 from jaxal.mdp.observation import Observation
-from jaxal.policies.replay import Transition
 from jaxal.tasks.task import Task
 
 Score = Callable[[Observation, chex.PRNGKey], jax.Array]
@@ -144,27 +143,3 @@ def rollout(
     begin = (state, *look(state, look_key))
     _, kept = jax.lax.scan(body, begin, jax.random.split(steps_key, environment.steps))
     return first, kept
-
-
-def as_transition(step: Step, steps: int, target_candidates: int) -> Transition:
-    """A step of an episode of `steps` steps as the replay buffer stores it."""
-    return Transition(
-        state=step.before.state,
-        actions=step.actions,
-        reward=step.reward,
-        discount=jnp.where(step.after.time >= steps, 0.0, 1.0),
-        next_state=step.after.state,
-        next_actions=step.after.actions[:target_candidates],
-        next_mask=step.after.mask[:target_candidates],
-    )
-
-
-def epsilon_greedy(score: Score, epsilon: jax.Array) -> Score:
-    """`score`, but random with probability `epsilon` (one coin a step)."""
-
-    def explore(observation: Observation, key: chex.PRNGKey) -> jax.Array:
-        coin_key, noise_key, score_key = jax.random.split(key, 3)
-        noise = jax.random.uniform(noise_key, observation.mask.shape)
-        return jnp.where(jax.random.bernoulli(coin_key, epsilon), noise, score(observation, score_key))
-
-    return explore

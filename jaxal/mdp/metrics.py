@@ -3,10 +3,36 @@
 Classes that no row has are left out of class averages.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
-from jaxal.mdp.environment import accuracy
+
+def _mean_over_rows(values: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean of `values` [H] over the rows that are not padding."""
+    used = labels >= 0
+    return jnp.sum(jnp.where(used, values, 0.0)) / jnp.maximum(jnp.sum(used), 1)
+
+
+def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Share of the rows whose largest logit [H, C] is their label's [H]; padding (label -1) does not count."""
+    return _mean_over_rows((jnp.argmax(logits, -1) == labels).astype(jnp.float32), labels)
+
+
+def true_class_probability(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean probability of the true class."""
+    return _mean_over_rows(jnp.exp(_true_log_probability(logits, labels)), labels)
+
+
+def negative_log_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean log-probability of the true class, each clipped from below at log(1e-6)."""
+    return _mean_over_rows(jnp.maximum(_true_log_probability(logits, labels), jnp.log(1e-6)), labels)
+
+
+def _true_log_probability(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    picked = jnp.take_along_axis(logits, jnp.maximum(labels, 0)[:, None], -1)[:, 0]
+    return picked - jax.nn.logsumexp(logits, -1)
 
 
 def _one_hot(labels: jax.Array, classes: int) -> jax.Array:
@@ -55,4 +81,11 @@ METRICS = {
     "balanced_accuracy": balanced_accuracy,
     "macro_f1": macro_f1,
     "auroc": auroc,
+}
+
+
+HOLDOUT_QUALITY: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "accuracy": accuracy,
+    "probability": true_class_probability,
+    "log_loss": negative_log_loss,
 }

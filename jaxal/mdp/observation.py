@@ -13,6 +13,9 @@ import jax.numpy as jnp
 CLIP = 6.0  # standardised features beyond this many deviations say no more
 
 
+Scores = jax.Array  # [K], higher is sooner labelled
+
+
 class Candidates(NamedTuple):
     """Raw quantities of K candidates. Distances are in units of the pool's mean distance."""
 

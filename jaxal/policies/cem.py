@@ -15,7 +15,7 @@ from jaxal.config import Config
 from jaxal.mdp.environment import Environment
 from jaxal.mdp.episode import rollout
 from jaxal.policies.strategies import linear
-from jaxal.policies.train import Sources
+from jaxal.tasks.banks import Sources
 from jaxal.tasks.task import for_each, select
 
 POPULATION = 32  # weight vectors a generation, one episode each

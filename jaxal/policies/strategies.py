@@ -13,9 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxal.mdp import observation as features
-from jaxal.mdp.observation import Observation
-
-Scores = jax.Array  # [K], higher is sooner labelled
+from jaxal.mdp.observation import Observation, Scores
+from jaxal.policies.typiclust import typiclust
 
 
 class Strategy(NamedTuple):
@@ -78,33 +77,6 @@ def typicality(params: Any, o: Observation, key: chex.PRNGKey) -> Scores:
     """Far from the labelled points and near to other ones: nearest labelled distance / local density."""
     del params, key
     return o.candidates.nearest_labelled / jnp.maximum(o.candidates.local_density, 1e-6)
-
-
-class Clustering(NamedTuple):
-    """What TypiClust precomputes for a pool: see `typiclust.plan`."""
-
-    clusters: jax.Array  # [T, P] int32 cluster of each point, for the clustering used at each step; -1: padding
-    typicality: jax.Array  # [T, P] typicality of each point within its cluster
-    sizes: jax.Array  # [T, G] points of each cluster, 0 where there is none
-
-
-def typiclust(params: Clustering, o: Observation, key: chex.PRNGKey) -> Scores:
-    """The most typical point of the largest cluster with the fewest labels (Hacohen et al. 2022).
-
-    The candidates must be the whole pool in its own order. Clusters of 5 points or fewer come after all others.
-    """
-    del key
-    clusters, typical, sizes = jax.tree.map(lambda x: x[o.time], params)
-    groups = sizes.shape[-1]
-    members = jax.nn.one_hot(clusters, groups, axis=0)  # [G, P]
-    labelled = members @ (~o.mask & (clusters >= 0)).astype(jnp.float32)
-    best = jax.ops.segment_max(jnp.where(o.mask, typical, -jnp.inf), clusters, groups)
-    rank = jnp.lexsort((-sizes, labelled, sizes <= 5))  # cluster numbers, the first to be drawn from first
-    place = jnp.zeros(groups).at[rank].set(jnp.arange(groups, dtype=jnp.float32))
-    tied = jnp.where(o.mask & (typical >= best[clusters]), jnp.arange(len(clusters)), len(clusters))
-    leading = tied == jax.ops.segment_min(tied, clusters, groups)[clusters]  # one a cluster, duplicates or not
-    # Within a cluster the most typical point leads; only when every cluster has given one do the others follow.
-    return -place[clusters] - jnp.where(leading, 0.0, groups)
 
 
 def balanced_oracle(params: jax.Array, o: Observation, key: chex.PRNGKey) -> Scores:

@@ -15,12 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxal.config import Config
-from jaxal.mdp.environment import Environment, State, accuracy, holdout_logits
-from jaxal.mdp.episode import Score, as_transition, epsilon_greedy, rollout
+from jaxal.mdp.environment import Environment, State, holdout_logits
+from jaxal.mdp.episode import Score, Step, rollout
+from jaxal.mdp.metrics import accuracy
+from jaxal.mdp.observation import Observation
 from jaxal.policies.ddqn import Agent, AgentState
-from jaxal.policies.replay import Replay
+from jaxal.policies.replay import Replay, Transition
 from jaxal.policies.strategies import random
-from jaxal.tasks.task import SEEDS, Task, for_each, select
+from jaxal.tasks.banks import OVER_SEEDS, Sources
+from jaxal.tasks.task import Task, for_each, select
 
 RATES = "--agent.learning-rate, or the classifier's, --probe.learning-rate or --finetune.learning-rate"
 Progress = Callable[[int, int, str], None]
@@ -44,16 +47,28 @@ class TrainState(NamedTuple):
     best_value: jax.Array  # [] validation score of `best_params`
 
 
-class Sources(NamedTuple):
-    """What a policy is trained on."""
+def as_transition(step: Step, steps: int, target_candidates: int) -> Transition:
+    """A step of an episode of `steps` steps as the replay buffer stores it."""
+    return Transition(
+        state=step.before.state,
+        actions=step.actions,
+        reward=step.reward,
+        discount=jnp.where(step.after.time >= steps, 0.0, 1.0),
+        next_state=step.after.state,
+        next_actions=step.after.actions[:target_candidates],
+        next_mask=step.after.mask[:target_candidates],
+    )
 
-    bank: Task  # tasks scored on reward rows
-    validation: Task  # the same tasks scored on validation rows
-    dataset: jax.Array  # [M] int32, the data set that each task was cut from
 
+def epsilon_greedy(score: Score, epsilon: jax.Array) -> Score:
+    """`score`, but random with probability `epsilon` (one coin a step)."""
 
-OVER_SEEDS = Sources(SEEDS, SEEDS, 0)  # pyright: ignore[reportArgumentType]
-"""Axes of sources with a leading seed axis, as `task.for_each` takes them."""
+    def explore(observation: Observation, key: chex.PRNGKey) -> jax.Array:
+        coin_key, noise_key, score_key = jax.random.split(key, 3)
+        noise = jax.random.uniform(noise_key, observation.mask.shape)
+        return jnp.where(jax.random.bernoulli(coin_key, epsilon), noise, score(observation, score_key))
+
+    return explore
 
 
 class Trainer(NamedTuple):

@@ -8,18 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxal.config import Config
-from jaxal.data.dataset import Dataset
-from jaxal.data.splits import Split
-from jaxal.policies.train import Sources
-from jaxal.tasks.task import Images, Rows, Task, make_task, stack
+from jaxal.data.dataset import Embedded, Images
+from jaxal.data.splits import Rows, Split
+from jaxal.tasks.task import SEEDS, Task, make_task, stack
 
 
-class Embedded(NamedTuple):
-    """A data set and the latents of its rows."""
+class Sources(NamedTuple):
+    """What a policy is trained on."""
 
-    dataset: Dataset
-    latents: np.ndarray  # [n, D] float32
-    images: Images | None = None  # on the host, where the classifier trains on images
+    bank: Task  # tasks scored on reward rows
+    validation: Task  # the same tasks scored on validation rows
+    dataset: jax.Array  # [M] int32, the data set that each task was cut from
+
+
+OVER_SEEDS = Sources(SEEDS, SEEDS, 0)  # pyright: ignore[reportArgumentType]
+"""Axes of sources with a leading seed axis, as `task.for_each` takes them."""
 
 
 class Recipe(NamedTuple):

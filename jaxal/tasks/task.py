@@ -16,15 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxal.data.dataset import fill_missing
+from jaxal.data.dataset import Images, fill_missing
+from jaxal.data.splits import Rows
 from jaxal.tasks import distances
-
-
-class Images(NamedTuple):
-    """Images of whole data sets and the weights of their encoder, for a classifier that trains on images."""
-
-    pixels: jax.Array | np.ndarray  # [n, height, width, channels] uint8
-    variables: Any  # of the encoder, without a head
 
 
 class Task(NamedTuple):
@@ -79,14 +73,6 @@ def for_each(function: Callable, axes: Any, at_once: int | None) -> Callable:
         return jax.lax.map(call, jnp.arange(count), batch_size=at_once if at_once > 1 else None)
 
     return run
-
-
-class Rows(NamedTuple):
-    """A task on the host, before it is padded: row numbers into a data set's latents."""
-
-    pool: np.ndarray
-    state: np.ndarray
-    holdout: np.ndarray
 
 
 def fill(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
