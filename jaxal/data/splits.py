@@ -9,6 +9,7 @@ from jaxal.config import Config, SplitConfig
 from jaxal.data.dataset import DataError, Dataset
 
 PARTS = ("source_pool", "pool", "state", "reward", "validation", "test")
+SOURCE_PARTS = ("source_pool", "state", "reward", "validation")  # of a data set that is only trained on
 
 
 class Rows(NamedTuple):
