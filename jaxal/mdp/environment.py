@@ -18,6 +18,7 @@ from jaxal.mdp.observation import (
     STATE_FEATURES,
     Candidates,
     Observation,
+    PoolView,
     StateView,
     action_features,
     state_vector,
@@ -30,6 +31,7 @@ class State(NamedTuple):
     """Where an episode stands."""
 
     labelled: Labelled
+    pending: Labelled  # [N] picks of a step that is not finished, whose labels are not known yet
     unlabelled: jax.Array  # [P] bool
     class_counts: jax.Array  # [C] float, labels of each class so far
     fitted: Fitted
@@ -102,6 +104,7 @@ def make_environment(config: EnvironmentConfig, classifier: Classifier, classes:
             registry[name]
     initial_size = max(config.initial, classes)
     slots = initial_size + steps * config.batch
+    nothing_pending = Labelled(jnp.zeros(config.batch, jnp.int32), jnp.zeros(config.batch, bool))
 
     def initial_set(task: Task, key: chex.PRNGKey) -> Labelled:
         order = jnp.where(task.pool_mask, jax.random.uniform(key, task.pool_labels.shape), jnp.inf)
@@ -117,6 +120,7 @@ def make_environment(config: EnvironmentConfig, classifier: Classifier, classes:
         labelled = Labelled(*(jnp.pad(x, (0, slots - initial_size)) for x in initial))
         state = State(
             labelled=labelled,
+            pending=nothing_pending,
             unlabelled=task.pool_mask,
             class_counts=jnp.zeros(classes),
             fitted=classifier.init(task, slots),
@@ -143,6 +147,7 @@ def make_environment(config: EnvironmentConfig, classifier: Classifier, classes:
         fitted = classifier.fit(task, state.fitted, labelled, start, size, key)
         return state._replace(
             labelled=labelled,
+            pending=nothing_pending,
             unlabelled=state.unlabelled.at[jnp.where(new, rows, len(state.unlabelled))].set(False, mode="drop"),
             class_counts=state.class_counts + jnp.sum(counts, 0),
             fitted=fitted,
@@ -168,17 +173,29 @@ def make_environment(config: EnvironmentConfig, classifier: Classifier, classes:
             progress=state.time / steps,
         )
         mask = state.unlabelled[candidates]
+        whole = PoolView(
+            task=task,
+            rows=candidates,
+            logits=state.fitted.logits[:pool],
+            unlabelled=state.unlabelled,
+            chosen=jax.tree.map(lambda *parts: jnp.concatenate(parts), state.labelled, state.pending),
+            known=jnp.pad(state.labelled.mask, (0, config.batch)),
+            geometry=state.fitted.geometry,
+        )
         return Observation(
             state_vector=state_vector(config.state_features, view),
             features=action_features(config.action_features, raw, mask, config.standardise),
             candidates=raw,
             mask=mask,
             time=state.time,
+            pool=whole,
         )
 
     def mark_pending(task: Task, state: State, pick: jax.Array) -> State:
         predicted = jnp.argmax(state.fitted.logits[pick])
+        place = jnp.sum(state.pending.mask)
         return state._replace(
+            pending=Labelled(state.pending.rows.at[place].set(pick), state.pending.mask.at[place].set(True)),
             unlabelled=state.unlabelled.at[pick].set(False),
             class_counts=state.class_counts.at[predicted].add(1.0),
             fitted=classifier.mark_pending(task, state.fitted, pick),

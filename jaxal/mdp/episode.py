@@ -47,29 +47,31 @@ def choose(
     Args:
       candidates: [K] int32 pool rows.
       observation: of the candidates in this state.
-      key: consumed by the utility, the same for every one of the batch.
-      sequential: [] bool; True ranks anew after each pick with what needs no label, False takes the highest at once.
+      key: consumed by the utility.
+      sequential: [] bool; True ranks anew after each pick, with what needs no label and a key of its own; False takes
+        the highest at once.
 
     Returns:
       pool rows [N] int32 and their action features [N, F] as seen when each was chosen.
     """
 
-    def best(observation: Observation, taken: jax.Array) -> jax.Array:
-        utilities = utility(observation, jax.random.clone(key))
+    def best(observation: Observation, taken: jax.Array, key: chex.PRNGKey) -> jax.Array:
+        utilities = utility(observation, key)
         chex.assert_equal_shape([utilities, observation.mask], custom_message="one utility for each candidate")
         return jnp.argmax(jnp.where(observation.mask & ~taken, utilities, -jnp.inf))
 
     if environment.batch == 1:
-        place = best(observation, jnp.zeros(len(candidates), bool))
+        place = best(observation, jnp.zeros(len(candidates), bool), key)
         return candidates[place][None], observation.features[place][None]
 
-    def pick(carry: tuple[State, jax.Array], _: None):
+    def pick(carry: tuple[State, jax.Array], own_key: chex.PRNGKey):
         supposed, taken = carry
         seen = environment.observe(task, supposed, candidates)
-        place = best(seen, taken)
+        place = best(seen, taken, own_key)
         pending = environment.mark_pending(task, supposed, candidates[place])
         keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(sequential, a, b), new, old)
         supposed = supposed._replace(
+            pending=keep(pending.pending, supposed.pending),
             unlabelled=keep(pending.unlabelled, supposed.unlabelled),
             class_counts=keep(pending.class_counts, supposed.class_counts),
             fitted=supposed.fitted._replace(geometry=keep(pending.fitted.geometry, supposed.fitted.geometry)),
@@ -77,7 +79,8 @@ def choose(
         return (supposed, taken | (candidates == candidates[place])), (candidates[place], seen.features[place])
 
     begin = (state, jnp.zeros(len(candidates), bool))
-    _, (picks, features) = jax.lax.scan(pick, begin, None, length=environment.batch)
+    keys = jax.random.split(key, environment.batch)[jnp.where(sequential, jnp.arange(environment.batch), 0)]
+    _, (picks, features) = jax.lax.scan(pick, begin, keys)
     return picks, features
 
 
@@ -137,7 +140,9 @@ def rollout(
         picks, features = choose(environment, utility, task, state, rows, observation, choose_key, sequential)
         state, reward = environment.step(task, state, picks, step_key)
         rows, following = look(state, look_key)
-        kept = record(Step(observation, features, picks, reward, following, state))
+        kept = record(
+            Step(observation._replace(pool=None), features, picks, reward, following._replace(pool=None), state)
+        )
         return (state, rows, following), kept
 
     reset_key, look_key, steps_key = jax.random.split(key, 3)
