@@ -18,12 +18,13 @@ from jaxal.mdp.observation import (
     STATE_FEATURES,
     Candidates,
     Observation,
-    PoolView,
     StateView,
     action_features,
     state_vector,
 )
+from jaxal.mdp.pool import PoolView
 from jaxal.tasks import distances
+from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import Task
 
 
@@ -96,9 +97,9 @@ def make_environment(config: EnvironmentConfig, classifier: Classifier, classes:
     """The environment of a bank whose tasks have at most `classes` classes, with `steps` steps an episode.
 
     Raises:
-      UnknownNameError: for a reward or a feature that there is not.
+      UnknownNameError: for a reward, a feature or a distance that there is not.
     """
-    quality = REWARDS[config.reward]
+    quality, distance = REWARDS[config.reward], DISTANCES[config.distance]
     for registry, names in ((STATE_FEATURES, config.state_features), (ACTION_FEATURES, config.action_features)):
         for name in names:
             registry[name]
@@ -175,12 +176,12 @@ def make_environment(config: EnvironmentConfig, classifier: Classifier, classes:
         mask = state.unlabelled[candidates]
         whole = PoolView(
             task=task,
+            fitted=state.fitted,
+            distance=distance,
             rows=candidates,
-            logits=state.fitted.logits[:pool],
             unlabelled=state.unlabelled,
             chosen=jax.tree.map(lambda *parts: jnp.concatenate(parts), state.labelled, state.pending),
             known=jnp.pad(state.labelled.mask, (0, config.batch)),
-            geometry=state.fitted.geometry,
         )
         return Observation(
             state_vector=state_vector(config.state_features, view),

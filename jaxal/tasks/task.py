@@ -203,6 +203,26 @@ def columns(task: Task, picks: jax.Array) -> jax.Array:
     return distances.inner(z[picks], z)
 
 
+def pool_products(task: Task, picks: jax.Array, others: jax.Array | None = None) -> jax.Array:
+    """Inner products within the pool, without the constant 1.
+
+    Args:
+      task: the data.
+      picks: [N] int32 pool rows.
+      others: [L] int32 pool rows; None: the whole pool.
+
+    Returns:
+      [N, L] float32.
+    """
+    chex.assert_rank(picks, 1)
+    pool = task.norms.shape[-1]
+    if task.gram is not None:
+        wanted = (picks, slice(pool)) if others is None else (picks[:, None], others)
+        return task.gram[(task.index, *wanted)] - 1.0
+    z = own_latents(task)
+    return distances.inner(z[picks], z[:pool] if others is None else z[others]) - 1.0
+
+
 def own_latents(task: Task) -> jax.Array:
     """The task's latents [R, D], the constant 1 last; for classifiers that say that they need them."""
     assert task.latents is not None, "the bank was made without latents; see Needs"
