@@ -208,8 +208,9 @@ class EnvironmentConfig(Settings):
     batch_selection: Literal["sequential", "top_n"] = "sequential"
     """how the policy picks N: re-scoring after each pick with what needs no label, or the N highest at once (eq. 3)"""
     reward: str = "accuracy"
-    """what the reward is the gain in, on the reward rows: accuracy (eq. 2), probability (mean of the true class),
-    log_loss (negated), any other metric of the report, or one of a plug-in"""
+    """what the reward is the gain in, on the reward rows: accuracy (eq. 2), soft_accuracy (smooth, whatever
+    the logits' scale), probability (mean of the true class), log_loss (negated), any other metric of the report, or one
+    of a plug-in"""
     distance: str = "euclidean"
     """distance between latents: euclidean, squared_euclidean, cosine, or one of a plug-in"""
     state_features: tuple[str, ...] = ("top_probability",)

@@ -40,6 +40,18 @@ def negative_log_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return _mean_over_rows(jnp.maximum(_true_log_probability(logits, labels), jnp.log(1e-6)), labels)
 
 
+def soft_accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """A smooth accuracy that confidence alone cannot raise: all logits times a number change nothing.
+
+    It is the mean of sigmoid(d / (0.3 s)), where d is the true class's logit less the largest other one, and s is this
+    classifier's own mean |d|.
+    """
+    true = jnp.arange(logits.shape[-1]) == labels[:, None]
+    ahead = jnp.sum(jnp.where(true, logits, 0.0), -1) - jnp.max(jnp.where(true, -jnp.inf, logits), -1)
+    scale = 0.3 * _mean_over_rows(jnp.abs(ahead), labels)
+    return _mean_over_rows(jax.nn.sigmoid(ahead / jnp.maximum(scale, 1e-12)), labels)
+
+
 def _true_log_probability(logits: jax.Array, labels: jax.Array) -> jax.Array:
     picked = jnp.take_along_axis(logits, jnp.maximum(labels, 0)[:, None], -1)[:, 0]
     return picked - jax.nn.logsumexp(logits, -1)
@@ -95,6 +107,12 @@ METRICS: dict[str, Metric] = {
 """What is reported."""
 
 REWARDS: Registry[Metric] = Registry(
-    "reward", {**METRICS, "probability": true_class_probability, "log_loss": negative_log_loss}
+    "reward",
+    {
+        **METRICS,
+        "soft_accuracy": soft_accuracy,
+        "probability": true_class_probability,
+        "log_loss": negative_log_loss,
+    },
 )
 """What a reward may be the gain in."""
