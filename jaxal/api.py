@@ -201,7 +201,7 @@ def compare(
             STRATEGIES.register(name, each)
     if config is None:
         config = _config_of(policies)
-    made = resolved(configure(config=config, **{"strategies": tuple(listed), **settings}))
+    made = resolved(configure(config=config, strategies=tuple(listed), **settings))
     target = _embedded(data, made)
     splits = split_all(made, target.dataset)
     check_parts(target.dataset, splits[0], ROWS)

@@ -1,6 +1,7 @@
 """From a config to its parts, and what the parts and a data set must agree on."""
 
 from dataclasses import replace
+from typing import Any
 
 from jaxal.classifiers import CLASSIFIERS, Classifier
 from jaxal.config import Config, SettingError
@@ -23,7 +24,7 @@ def resolved(config: Config) -> Config:
     environment, encoder = config.environment, config.inputs.encoder
     if encoder and encoder not in ENCODERS:
         raise SettingError("inputs", "encoder", f"is {encoder!r}; it must be among {', '.join(ENCODERS)}")
-    named: tuple[tuple[str, Registry, tuple[str, ...]], ...] = (
+    named: tuple[tuple[str, Registry[Any], tuple[str, ...]], ...] = (
         ("reward", REWARDS, (environment.reward,)),
         ("distance", DISTANCES, (environment.distance,)),
         ("classifier", CLASSIFIERS, (environment.classifier,)),

@@ -1,4 +1,4 @@
-"""The programmes that a run consists of lower for GPU and TPU from a machine that has neither."""
+"""The programs that a run consists of lower for GPU and TPU from a machine that has neither."""
 
 from functools import cache, partial
 

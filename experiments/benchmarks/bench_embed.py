@@ -52,8 +52,10 @@ def main() -> None:
 
     def whole() -> np.ndarray:
         with tempfile.TemporaryDirectory() as cache:
-            sizes = {"batch_size": options.batch, "image_size": side}
-            return np.array(embed(dataset, encoder, variables, cache_dir=cache, rows=rows, **sizes))
+            latents = embed(
+                dataset, encoder, variables, cache_dir=cache, rows=rows, batch_size=options.batch, image_size=side
+            )
+            return np.array(latents)
 
     np.testing.assert_allclose(np.concatenate(bare()), whole(), rtol=1e-3, atol=1e-4)  # compiles, too
     seconds = {bare: [], whole: []}

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -48,11 +49,11 @@ def torch_passes(images: np.ndarray) -> dict[str, Callable[[], object]]:
         return {}
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads")
 
-    def call(layout) -> Callable[[], object]:
+    def call(layout: Any) -> Callable[[], object]:
         model = ResNet(50).eval().to(memory_format=layout)
         batch = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
 
-        def forward():
+        def forward() -> object:
             with torch.inference_mode():
                 return model(batch)
 

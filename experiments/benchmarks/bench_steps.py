@@ -25,6 +25,7 @@ import tempfile
 import time
 import venv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def modal_python(folder: Path) -> Path:
     return python
 
 
-def run_modal(python: Path, file: Path, start: int, threads: str) -> dict:
+def run_modal(python: Path, file: Path, start: int, threads: str) -> dict[str, Any]:
     """`modal_episode` in a process of its own; in full with one thread, of the others 20 seconds are enough."""
     environment = dict(os.environ)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -112,13 +113,13 @@ def prepare_jaxal(latents: np.ndarray, labels: np.ndarray):
     from jaxal.mdp.episode import rollout
     from jaxal.policies.hand_written import margin
     from jaxal.tasks.distances import DISTANCES
-    from jaxal.tasks.task import Rows, make_task, select
+    from jaxal.tasks.task import Rows, Task, make_task, select
 
     settings, solver = EnvironmentConfig(budget=BUDGET), ProbeConfig()
     distance = DISTANCES[settings.distance]
     environment = make_environment(settings, linear_probe(solver, distance), CLASSES, BUDGET - CLASSES)
 
-    def episode(bank, initial, key):
+    def episode(bank: Task, initial: Any, key: jax.Array) -> jax.Array:
         first, rest = rollout(
             environment,
             margin,

@@ -102,8 +102,10 @@ def make_training(config: FinetuneConfig, encoder: Encoder) -> Training:
     def variables(images: Images, trained: Any, batch_stats: Any) -> Variables:
         return {"params": images.variables["params"] | trained, "batch_stats": batch_stats}
 
-    def step(images, network, pixels, labels, class_mask):
-        def loss(trained):
+    def step(
+        images: Images, network: Network, pixels: jax.Array, labels: jax.Array, class_mask: jax.Array
+    ) -> tuple[Network, jax.Array]:
+        def loss(trained: Any) -> tuple[jax.Array, Any]:
             inputs = encoder.normalise(pixels)
             encoding = encoder.apply(variables(images, trained, network.batch_stats), inputs, train=train_mode)
             assert encoding.logits is not None
@@ -115,11 +117,11 @@ def make_training(config: FinetuneConfig, encoder: Encoder) -> Training:
         updates, state = optimiser.update(gradients, network.optimiser, network.trained)
         return Network(optax.apply_updates(network.trained, updates), stats, state), value
 
-    def predict(images, network, rows):
+    def predict(images: Images, network: Network, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
         blocks = jnp.pad(rows, (0, -len(rows) % config.block)).reshape(-1, config.block)
         known = variables(images, network.trained, network.batch_stats)
 
-        def block(rows):
+        def block(rows: jax.Array) -> tuple[jax.Array, jax.Array | None]:
             encoding = encoder.apply(known, encoder.normalise(jnp.asarray(images.pixels)[rows]))
             return encoding.latents, encoding.logits
 
@@ -175,7 +177,7 @@ def finetune(config: FinetuneConfig, encoder: Encoder, distance: Distance) -> Cl
         begin = training.start(images, classes) if config.restart else fitted.model
         order_key, augment_key = jax.random.split(key)
 
-        def step(update, network):
+        def step(update: jax.Array, network: Network) -> Network:
             slots = minibatch(order_key, labelled.mask, config.minibatch, update)
             rows = labelled.rows[slots]
             pixels = jnp.asarray(images.pixels)[task.image_rows[rows]]
@@ -235,7 +237,7 @@ def augment(key: chex.PRNGKey, pixels: jax.Array) -> jax.Array:
     Consumes the key.
     """
 
-    def one(key, image):
+    def one(key: chex.PRNGKey, image: jax.Array) -> jax.Array:
         flip_key, turn_key = jax.random.split(key)
         flipped = dm_pix.random_flip_left_right(flip_key, image.astype(jnp.float32))
         angle = jax.random.uniform(turn_key, minval=-LARGEST_TURN, maxval=LARGEST_TURN)

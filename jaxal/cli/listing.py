@@ -40,7 +40,7 @@ def lines(kind: str) -> list[str]:
     """A line for each thing of a kind, or of all kinds under their names.
 
     Raises:
-      UnknownNameError: when there is no such kind.
+      UnknownNameError: for another kind.
     """
     if kind != "all":
         if kind not in KINDS:

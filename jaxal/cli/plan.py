@@ -112,10 +112,10 @@ def _measure(config: Config, encoder: Encoder, size: int, classes: int) -> tuple
     network: Any = jax.eval_shape(lambda images: training.start(images, classes), images)
     labels, mask = shaped((fit.minibatch,), jnp.int32), shaped((classes,), jnp.bool_)
 
-    def kept(trained, pixels, variables, stats):
+    def kept(trained: Any, pixels: jax.Array, variables: Any, stats: Any) -> Any:
         """What the backward pass of a step needs."""
 
-        def latents(trained):
+        def latents(trained: Any) -> jax.Array:
             known = {"params": variables["params"] | trained, "batch_stats": stats}
             return encoder.apply(known, encoder.normalise(pixels), train=training.train_mode).latents
 

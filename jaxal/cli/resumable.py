@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ SAVE_EVERY = 30.0  # seconds between two checkpoints
 
 
 @contextmanager
-def resumable() -> Iterator[None]:
+def resumable() -> Generator[None]:
     """Where an interruption costs nothing but what was done since the last checkpoint."""
     try:
         yield

@@ -134,7 +134,7 @@ def rollout(
             rows = draw_candidates(key, state.unlabelled, min(candidates, len(state.unlabelled)))
         return rows, environment.observe(task, state, rows)
 
-    def body(carry, key):
+    def body(carry: tuple[State, jax.Array, Observation], key: chex.PRNGKey):
         state, rows, observation = carry
         choose_key, step_key, look_key = jax.random.split(key, 3)
         picks, features = choose(environment, utility, task, state, rows, observation, choose_key, sequential)

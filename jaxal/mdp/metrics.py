@@ -87,7 +87,7 @@ def auroc(logits: jax.Array, labels: jax.Array) -> jax.Array:
     truth = _one_hot(labels, logits.shape[-1])
     padding = jnp.sum(labels < 0)
 
-    def one(scores, positive):
+    def one(scores: jax.Array, positive: jax.Array) -> tuple[jax.Array, jax.Array]:
         ordered = jnp.sort(scores)
         below, upto = (jnp.searchsorted(ordered, scores, side) for side in ("left", "right"))
         ranks = (below + upto + 1) / 2 - padding

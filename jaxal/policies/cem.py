@@ -66,7 +66,7 @@ def make_cem(config: Config, environment: Environment) -> Callable[[Sources, che
         return jnp.mean(qualities)
 
     def search(sources: Sources, key: chex.PRNGKey) -> jax.Array:
-        def generation(at: Search, key):
+        def generation(at: Search, key: chex.PRNGKey) -> tuple[Search, None]:
             task_key, draw_key, play_key = jax.random.split(key, 3)
             index = jax.random.randint(task_key, (), 0, len(sources.dataset))
             shape = (POPULATION, len(config.environment.action_features))

@@ -3,7 +3,7 @@
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,7 +24,7 @@ def save(path: Path, tree: Any) -> None:
 
 
 @contextmanager
-def _interruption_held() -> Iterator[None]:
+def _interruption_held() -> Generator[None]:
     """A Ctrl-C inside is raised at the end: within Orbax's event loop it may be lost, or end in pages of traceback."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -92,7 +92,7 @@ def shapes(path: Path) -> Any:
 
 
 @contextmanager
-def _absl_silent() -> Iterator[None]:
+def _absl_silent() -> Generator[None]:
     """Orbax logs pages about files that it cannot read, and then goes on without them."""
     logger = logging.getLogger("absl")
     level = logger.level

@@ -81,7 +81,7 @@ def make_replay(config: AgentConfig) -> Replay:
             config.replay_capacity, config.minibatch, config.minibatch, add_sequences=True
         )
 
-        def sample(state, key):
+        def sample(state: Any, key: chex.PRNGKey) -> tuple[Transition, jax.Array]:
             return buffer.sample(state, key).experience, jnp.zeros((config.minibatch, 1), jnp.int32)
 
         return Replay(buffer.init, buffer.add, sample, lambda state, places, errors: state)
@@ -96,11 +96,11 @@ def make_replay(config: AgentConfig) -> Replay:
         device=jax.default_backend(),
     )
 
-    def sample_prioritised(state, key):
+    def sample_prioritised(state: Any, key: chex.PRNGKey) -> tuple[Transition, jax.Array]:
         batch = prioritised.sample(state, key)
         return batch.experience, batch.indices
 
-    def reprioritise(state, places, errors):
+    def reprioritise(state: Any, places: jax.Array, errors: jax.Array) -> Any:
         return prioritised.set_priorities(state, places, jnp.abs(errors) ** config.priority_exponent + 1e-6)
 
     return Replay(prioritised.init, prioritised.add, sample_prioritised, reprioritise)

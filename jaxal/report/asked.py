@@ -45,8 +45,8 @@ def read_config(folder: Path) -> Asked:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         config = from_dict(content.pop("config"))
-        lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
-        return Asked(config=config, **{**content, **lists})
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        return Asked(config=config, **given)
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{path}: no such file; give a folder that `jaxal run` wrote") from None
     except (ValueError, SettingError, KeyError, TypeError, AttributeError) as error:

@@ -51,9 +51,10 @@ def metrics_figure(summary: Summary, *, width: float = WIDE) -> Figure:
     names = [m for m in METRIC_NAMES if m != "accuracy" and all(m in s for s in summary["strategies"].values())]
     rows, columns = (1, max(len(names), 1)) if width == WIDE else (max(len(names), 1), 1)
     fig = Figure((width, 2.6 * rows + 0.5), layout="constrained")
-    shown = {policy(summary), best_hand_written(summary), "margin"}
+    shown = {name for name in (policy(summary), best_hand_written(summary), "margin") if name}
+    entries: dict[str, Any] = summary["strategies"]
     for ax, metric in zip(fig.subplots(rows, columns, squeeze=False).flat, names, strict=True):
-        for name, entry in sorted(summary["strategies"].items(), key=lambda item: item[0] in shown):
+        for name, entry in sorted(entries.items(), key=lambda item: item[0] in shown):
             mean = curves(summary, name, metric).mean((0, 1))
             style = _style(summary, name) if name in shown else {"color": "#C8C8C8", "lw": 0.8}
             ax.plot(entry["labels"], mean, label=label(summary, name) if name in shown else None, **style)
@@ -94,7 +95,7 @@ def _accuracy_panel(ax: Axes, summary: Summary, title: str, width: float) -> Non
     _finish(ax)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ax.set_ylabel("accuracy on the test rows")
-    seeds, starts = band.shape[:2]
+    seeds, starts = (len(set(summary["episodes"][key])) for key in ("seed", "start"))
     title = title if len(title) <= 40 else title[:39] + "…"
     title = f"{title}: mean and 68% band, {_count(seeds, 'seed')} × {_count(starts, 'start')}"
     size = 10.5 if width == WIDE else 8.5

@@ -1,7 +1,7 @@
 """What a command shows on the terminal while it works, and at its end."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ CLOSING_COLUMNS = ("strategy", "AULC", "68% interval", "final accuracy", "labels
 
 
 @contextmanager
-def progress(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int, str], None]]:
+def progress(title: str, *, quiet: bool = False) -> Generator[Callable[[int, int, str], None]]:
     """A bar on the terminal; a line now and then where there is none; nothing if `quiet`."""
     if quiet:
         yield lambda done, total, note: None

@@ -11,7 +11,7 @@ columns of the points that it labels, so any number of episodes may share one ba
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import chex
 import jax
@@ -23,6 +23,7 @@ from jaxal.data.splits import Rows
 from jaxal.tasks import distances
 from jaxal.tasks.distances import Distance
 
+Result = TypeVar("Result")
 GRAM_LIMIT = 2**31  # bytes; a larger Gram matrix is not made, and columns are computed from the latents
 
 
@@ -68,7 +69,7 @@ SEEDS = Task(None, *[0] * (len(Task._fields) - 1))  # pyright: ignore[reportArgu
 """Axes of a bank with a leading seed axis, as `jax.vmap` and `for_each` take them."""
 
 
-def for_each(function: Callable, axes: Any, at_once: int | None) -> Callable:
+def for_each(function: Callable[..., Result], axes: Any, at_once: int | None) -> Callable[..., Result]:
     """`function` over one axis of its arguments, as `jax.vmap`, but with no more than `at_once` calls at a time.
 
     Args:
@@ -79,8 +80,8 @@ def for_each(function: Callable, axes: Any, at_once: int | None) -> Callable:
     if at_once is None:
         return jax.vmap(function, axes)
 
-    def run(*arguments):
-        def call(i):
+    def run(*arguments: Any) -> Any:
+        def call(i: jax.Array) -> Result:
             pick = lambda axis, part: part if axis is None else jax.tree.map(lambda x: x[i], part)
             return function(*jax.tree.map(pick, axes, arguments, is_leaf=lambda axis: axis is None))
 
