@@ -16,6 +16,7 @@ from sklearn import datasets
 from jaxal.data.arrays import from_arrays
 from jaxal.data.dataset import DataError, fill_missing
 from jaxal.data.load import BUNDLED, PUBLISHED, load
+from jaxal.data.wording import printable
 
 TEXTURE = Path(__file__).parents[2] / "shared/data/kather2016/texture80.npz"
 N = 12
@@ -197,7 +198,7 @@ def test_every_row_keeps_its_class(labels):
     dataset = from_arrays("some", x, y)
     assert set(dataset.labels) == set(range(len(dataset.classes)))
     for value, label in zip(y.tolist(), dataset.labels, strict=True):
-        assert dataset.classes[label] == (f"{value:.0f}" if isinstance(value, float) else str(value))
+        assert dataset.classes[label] == (f"{value:.0f}" if isinstance(value, float) else printable(str(value)))
     assert all("\n" not in notice for notice in dataset.notices)
 
 

@@ -1,15 +1,35 @@
 """What a labelled data set is, and what is said of one that cannot be used. `data.load` makes them."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-import jax
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
 import numpy as np
+
+from jaxal.data.wording import few, printable
+
+if TYPE_CHECKING:  # reading a data set takes no JAX, whose import takes a second
+    import jax
 
 
 class DataError(ValueError):
     """Input that cannot be used. Its message is one line: what, where, and what would be right."""
+
+    def __init__(self, message: str):
+        super().__init__(printable(message))
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Rows of a data set that nobody has labelled yet; the fields are as those of `Dataset`."""
+
+    inputs: Any
+    names: np.ndarray
+    groups: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 @dataclass(frozen=True)
@@ -25,6 +45,9 @@ class Dataset:
     official: [n] str, the split that the data set's authors put each row in ("train", "val", "test"), or
       None.
     notices: one line for each thing that was repaired, dropped or skipped on the way in.
+    names: [n] str, where each row came from: a file below the folder, a record, or a row counted from 0 ("row 17").
+      None: the rows are those of the source, in its order.
+    unlabelled: the rows without a label, which take no part in a simulation. Their groups are numbered with the others.
     """
 
     name: str
@@ -34,12 +57,20 @@ class Dataset:
     groups: np.ndarray | None = None
     official: np.ndarray | None = None
     notices: tuple[str, ...] = ()
+    names: np.ndarray | None = None
+    unlabelled: Unlabelled | None = None
+
+    def __post_init__(self):
+        # whatever is shown of a data set on terminals and pages passes through here
+        object.__setattr__(self, "name", printable(self.name))
+        object.__setattr__(self, "classes", tuple(map(printable, self.classes)))
+        object.__setattr__(self, "notices", tuple(map(printable, self.notices)))
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: np.ndarray) -> "Dataset":
-        """The same data set restricted to `rows` [m] int, in that order."""
+    def take(self, rows: np.ndarray) -> Dataset:
+        """The same data set restricted to `rows` [m] int, in that order; the unlabelled rows stay."""
         part = lambda x: None if x is None else x[rows]
         return replace(
             self,
@@ -47,17 +78,12 @@ class Dataset:
             labels=self.labels[rows],
             groups=part(self.groups),
             official=part(self.official),
+            names=part(self.names),
         )
 
-    def noting(self, *notices: str) -> "Dataset":
+    def noting(self, *notices: str) -> Dataset:
         """The same data set with further notices."""
         return replace(self, notices=(*self.notices, *notices))
-
-
-def few(items: Iterable[Any]) -> str:
-    """The first few of a list, in one line, for messages."""
-    texts = [" ".join(str(item).split())[:60] for item in items]
-    return ", ".join(texts[:5]) + (f" and {len(texts) - 5:,} more" if len(texts) > 5 else "")
 
 
 def number_groups(name: str, groups: np.ndarray, official: np.ndarray | None) -> np.ndarray:

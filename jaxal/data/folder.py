@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jaxal.data.dataset import DataError, Dataset
-from jaxal.data.images import SPLITS, assemble, count, matches, read_images, some
+from jaxal.data.images import SPLITS, assemble, matches, read_images
+from jaxal.data.wording import count, some
 
 
 def load_folder(

@@ -25,8 +25,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from jaxal.data.dataset import DataError, Dataset, few, number_groups
+from jaxal.data.dataset import DataError, Dataset, number_groups
 from jaxal.data.decode import decode, fault, is_dicom, require_pydicom
+from jaxal.data.wording import count, few, some
 
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 SPLITS |= {"training": "train", "valid": "val", "validation": "val", "validate": "val", "testing": "test"}
@@ -208,16 +209,6 @@ def matches(pattern: str, names: Sequence[str], what: str) -> list[str]:
     if missing:
         raise DataError(f"{what} pattern {pattern!r} does not match {count(missing)}: {some(missing)}")
     return [match.group(1) for match in found if match]
-
-
-def count(names: Sequence[str], noun: str = "file") -> str:
-    """How many there are, in words."""
-    return f"{len(names):,} {noun}{'s' * (len(names) != 1)}"
-
-
-def some(names: Sequence[str], shown: int = 3) -> str:
-    """The first few of some files."""
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} more" if len(names) > shown else "")
 
 
 class _Rate(ProgressColumn):

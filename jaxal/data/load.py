@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxal.data.arrays import from_arrays
-from jaxal.data.dataset import DataError, Dataset, few
+from jaxal.data.dataset import DataError, Dataset
 from jaxal.data.folder import load_folder
+from jaxal.data.wording import few
 
 BUNDLED = {"digits": "load_digits", "breast-cancer": "load_breast_cancer", "wine": "load_wine"}
 PUBLISHED = ("kather2016", "kermany_pneumonia")  # the builders in `tfds_builders.py`
