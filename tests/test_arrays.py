@@ -5,7 +5,7 @@ import pytest
 
 from jaxal.data.arrays import from_arrays
 from jaxal.data.dataset import DataError
-from jaxal.data.decode import MAX_ASPECT
+from jaxal.data.limits import MAX_ASPECT
 from jaxal.data.load import load
 
 Y = np.arange(8) % 2

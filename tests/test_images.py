@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from jaxal.config import SplitConfig
 from jaxal.data.dataset import DataError
-from jaxal.data.decode import decode, fault, resize
+from jaxal.data.decode import decode, look, resize
 from jaxal.data.folder import load_folder
 from jaxal.data.images import LazyImages
 from jaxal.data.splits import PARTS, split
@@ -135,7 +135,7 @@ def test_broken_images_give_one_line(name):
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
     # The quick look finds what decoding would.
-    assert f"scan7.jpeg: {fault(data)}" == str(caught.value)
+    assert f"scan7.jpeg: {look(data).fault}" == str(caught.value)
 
 
 def test_resize_is_shorter_side_then_centre():
@@ -215,8 +215,8 @@ def test_dicom_colour_and_frames():
     np.testing.assert_array_equal(decode(dicom(COLOURS, "RGB", bits=8)), COLOURS)
     frames = np.zeros((2, 4, 4), np.uint16)
     many = dicom(frames[0], NumberOfFrames=2)
-    assert "2 frames" in (fault(many) or "")
-    assert fault(dicom(frames[0])) is None
+    assert "2 frames" in (look(many).fault or "")
+    assert look(dicom(frames[0])).fault is None
 
 
 SAMPLES = Path(pydicom.__file__).parent / "data" / "test_files"  # real files, in pydicom's own wheel

@@ -5,9 +5,10 @@ Whatever cannot be used is an error of one line; whatever was changed is a notic
 
 import numpy as np
 
+from jaxal.data.assemble import SPLITS, distinct
 from jaxal.data.dataset import DataError, Dataset, number_groups
-from jaxal.data.decode import check_size
-from jaxal.data.images import SPLITS, digest, distinct
+from jaxal.data.images import digest
+from jaxal.data.limits import check_size
 from jaxal.data.wording import few
 
 

@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from jaxal.data.assemble import SPLITS, assemble, matches
 from jaxal.data.dataset import DataError, Dataset
-from jaxal.data.images import SPLITS, assemble, matches, read_images
+from jaxal.data.images import read_images
 from jaxal.data.wording import count, some
 
 

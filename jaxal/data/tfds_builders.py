@@ -25,9 +25,10 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
+from jaxal.data.assemble import SPLITS, assemble
 from jaxal.data.dataset import DataError, Dataset
 from jaxal.data.decode import decode
-from jaxal.data.images import SPLITS, assemble, read_images
+from jaxal.data.images import read_images
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from jaxal.data.images import LazyImages, progress_bar
 from jaxal.data.noise import Noise, NoiseConfig, add_noise
 from jaxal.encoders import Encoder, Variables
 
-PREPROCESSING = "decode and resize, 2"  # to be counted up when either gives other pixels
+PREPROCESSING = "decode and resize, 3"  # to be counted up when either gives other pixels
 PART_ROWS = 256  # rows that an interruption loses at most, give or take a batch
 BATCHES_AHEAD = 3  # decoded before they are needed
 
@@ -222,7 +222,8 @@ def _stream(
 
 def _key(inputs: Any, rows: np.ndarray, size: int | None, body: Variables, program: str, noise: Noise | None) -> str:
     """A hash of all that the latents depend on."""
-    total = hashlib.blake2b(f"{PREPROCESSING} {size} {program}".encode(), digest_size=16)
+    scales = sorted(inputs.scales.items()) if isinstance(inputs, LazyImages) else []
+    total = hashlib.blake2b(f"{PREPROCESSING} {size} {scales} {program}".encode(), digest_size=16)
     for path, leaf in jax.tree_util.tree_leaves_with_path(body):
         value = np.ascontiguousarray(leaf)
         total.update(f"{jax.tree_util.keystr(path)} {value.dtype} {value.shape}".encode())
