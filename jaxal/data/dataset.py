@@ -86,17 +86,22 @@ class Dataset:
         return replace(self, notices=(*self.notices, *notices))
 
 
-def number_groups(name: str, groups: np.ndarray, official: np.ndarray | None) -> np.ndarray:
+def number_groups(
+    name: str, groups: np.ndarray, official: np.ndarray | None, labelled: np.ndarray | None = None
+) -> np.ndarray:
     """Groups [n] of any values as numbers [n] int32.
 
     Raises:
-      DataError: when there is but one, or one that stands in the official test split [n] and outside of it.
+      DataError: when the labelled rows ([n] bool; by default all) have but one group, or one that stands in the
+        official test split [n] and outside of it.
     """
     values, numbers = np.unique(groups, return_inverse=True)
-    if len(values) < 2:
+    inside = slice(None) if labelled is None else labelled
+    if len(np.unique(groups[inside])) < 2:
         raise DataError(f"{name}: groups has one value only ({few(values)}); a group is never split")
     if official is not None:
-        torn = np.intersect1d(groups[official == "test"], groups[official != "test"])
+        test = official[inside] == "test"
+        torn = np.intersect1d(groups[inside][test], groups[inside][~test])
         if len(torn):
             raise DataError(
                 f"{name}: groups both in the test split and outside of it: {few(torn)}; if they are not the same, "

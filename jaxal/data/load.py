@@ -20,7 +20,7 @@ from jaxal.data.wording import few
 
 BUNDLED = {"digits": "load_digits", "breast-cancer": "load_breast_cancer", "wine": "load_wine"}
 PUBLISHED = ("kather2016", "kermany_pneumonia")  # the builders in `tfds_builders.py`
-KEYS = ("X", "y", "class_names", "groups", "split")  # of a `.npz` file
+KEYS = ("X", "y", "class_names", "groups", "split", "names", "feature_names")  # of a `.npz` file
 
 
 def load(
