@@ -354,11 +354,6 @@ def test_files_outside_of_the_splits_and_pipes(tmp_path):
     assert "a_pipe.png (not a regular file)" in skipped
 
 
-def test_a_class_that_is_not_tested_is_told(tmp_path):
-    files = by_split(("train",), "{split}/{c}/{k}.png", "abc") | by_split(("test",), "{split}/{c}/{k}.png")
-    assert load_folder(fill(tmp_path, files)).notices == ("the test split has no image of c",)
-
-
 def test_names_of_classes(tmp_path):
     files = {f"{c}/{k}.png": picture(10 * i + k) for i, c in enumerate(("1", "01", "10", "2")) for k in (0, 1)}
     assert load_folder(fill(tmp_path / "numbers", files)).classes == ("01", "1", "2", "10")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from jaxal.data.wording import few, printable
+
+ROUNDING = 1e-6  # of its mean: a column that deviates by no more is constant
 
 if TYPE_CHECKING:  # reading a data set takes no JAX, whose import takes a second
     import jax
@@ -125,6 +128,14 @@ def fill_missing(inputs: np.ndarray, pool_rows: np.ndarray) -> np.ndarray:
         values = values[~np.isnan(values)]
         filled[missing[:, column], column] = np.median(values) if len(values) else 0.0
     return filled
+
+
+def varying(inputs: np.ndarray) -> np.ndarray:
+    """Which columns of features [n, D], missing values aside, are not constant but for rounding: [D] bool."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of columns without any value
+        mean, deviation = np.nanmean(inputs, 0, np.float64), np.nanstd(inputs, 0, np.float64)
+    return deviation > ROUNDING * np.abs(mean)
 
 
 class Images(NamedTuple):

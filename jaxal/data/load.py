@@ -16,6 +16,7 @@ import numpy as np
 from jaxal.data.arrays import from_arrays
 from jaxal.data.dataset import DataError, Dataset
 from jaxal.data.folder import load_folder
+from jaxal.data.remarks import class_remarks, facts
 from jaxal.data.wording import few
 
 BUNDLED = {"digits": "load_digits", "breast-cancer": "load_breast_cancer", "wine": "load_wine"}
@@ -32,7 +33,7 @@ def load(
     data_dir: str | Path = "~/tensorflow_datasets",
     images: bool = False,
 ) -> Dataset:
-    """A data set by its name or path.
+    """A data set by its name or path; its first notice says what it holds (see `remarks.facts`).
 
     Args:
       source: a bundled name (`BUNDLED`), one of the paper's data sets (`PUBLISHED`), `tfds:NAME` for any
@@ -47,6 +48,20 @@ def load(
     Raises:
       DataError: one line, for whatever cannot be read or used.
     """
+    options = {"label_regex": label_regex, "group_regex": group_regex, "strict": strict}
+    dataset = _read(source, data_dir=data_dir, images=images, **options)
+    return replace(dataset, notices=(facts(dataset), *dataset.notices, *class_remarks(dataset)))
+
+
+def _read(
+    source: str,
+    *,
+    label_regex: str | None,
+    group_regex: str | None,
+    strict: bool,
+    data_dir: str | Path,
+    images: bool,
+) -> Dataset:
     path = Path(os.path.expanduser(source))
     tfds = source in PUBLISHED or source.startswith("tfds:")
     folder = not tfds and source not in BUNDLED and source != "" and os.path.isdir(path)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxal.data.dataset import Images, fill_missing
+from jaxal.data.dataset import ROUNDING, Images, fill_missing
 from jaxal.data.splits import Rows
 from jaxal.tasks import distances
 
@@ -91,7 +91,7 @@ def standardise(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     parts = fill(pool, *others)
     pool = parts[0]
     mean, deviation = pool.mean(0, dtype=np.float64), pool.std(0, dtype=np.float64)
-    moving = deviation > 1e-6 * np.abs(mean)  # whatever the column's unit
+    moving = deviation > ROUNDING * np.abs(mean)  # whatever the column's unit
     scale = np.where(moving, 1.0 / np.where(moving, deviation, 1.0), 0.0) / np.sqrt(max(moving.sum(), 1))
     return [((x - mean) * scale).astype(np.float32) for x in parts]
 
