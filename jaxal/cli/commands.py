@@ -12,8 +12,8 @@ from jaxal.cli import plan, results, resumable, run_folders, terminal
 from jaxal.cli.flags import Embed, Evaluate, Report, Run
 from jaxal.config import Config, InputConfig, from_dict
 from jaxal.data.dataset import DataError, Dataset, Embedded
+from jaxal.data.files import write_whole
 from jaxal.data.splits import PARTS, Split, check_parts, split_all
-from jaxal.encoders.embed import write_whole
 from jaxal.encoders.latents import Read, open_dataset, read, with_noise
 from jaxal.experiment import Evaluation
 from jaxal.report import pages

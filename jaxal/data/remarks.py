@@ -9,7 +9,7 @@ from jaxal.config import SplitConfig
 from jaxal.data.assemble import SPLITS
 from jaxal.data.dataset import Dataset, varying
 from jaxal.data.splits import POOLS, Split, sizes
-from jaxal.data.wording import count, few
+from jaxal.data.wording import few
 
 SCORED = ("reward", "validation", "test")
 PATIENT = re.compile(r"(?:patient|pat|subject|subj|sub|case|person|id)[-_ ]?\d+|\d{4,}", re.IGNORECASE)
@@ -82,8 +82,9 @@ def _short(dataset: Dataset, config: SplitConfig, splits: Sequence[Split]) -> li
     if not short:
         return []
     held = np.unique(dataset.groups[~official], return_counts=True)[1]
-    groups = f"{count(held, 'group')} of up to {held.max():,} rows"
-    return [f"{groups} leave parts smaller, since a group stands in one part alone: {', '.join(short)}"]
+    return [
+        f"{len(held):,} groups of up to {held.max():,} rows leave parts smaller, since a group stands in one part alone: {', '.join(short)}"
+    ]
 
 
 def _flat(inputs: np.ndarray, splits: Sequence[Split]) -> list[str]:
