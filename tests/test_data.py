@@ -1,6 +1,7 @@
 """Data sets: every bad value is repaired with a notice or refused in one line, and no held-out row leaks."""
 
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -440,8 +441,10 @@ def test_what_a_file_is_not(tmp_path):
         assert text in error_of(tmp_path / "f.npz")
     assert "no array X; it has data, y" in error_of(save(tmp_path / "k.npz", data=X, y=Y))
     assert "no array X and no array y" in error_of(save(tmp_path / "n.npz", data=X))
-    (tmp_path / "table.csv").write_text("1,2")
-    assert ".npz file or a folder" in error_of(tmp_path / "table.csv")
+    (tmp_path / "table.xls").write_text("1,2")
+    assert "a .npz, .csv, .tsv or .parquet file, or a folder" in error_of(tmp_path / "table.xls")
+    os.mkfifo(tmp_path / "pipe.npz")
+    assert error_of(tmp_path / "pipe.npz") == f"{tmp_path}/pipe.npz: not a regular file"
 
 
 def test_headers_that_lie(tmp_path):
@@ -507,7 +510,8 @@ def test_folder_of_images(tmp_path, monkeypatch):
 
 def test_patterns_are_not_ignored_in_silence(tmp_path):
     assert "`groups`" in error_of(save(tmp_path / "a.npz", X=X, y=Y), group_regex="(.)")
-    assert "label pattern" in error_of("digits", label_regex="(.)")
+    assert error_of("digits", label_regex="(.)") == "digits: --label-regex is for folders of images"
+    assert error_of("digits", label_column="x") == "digits: --label-column is for tables and folders of images"
 
 
 def test_tfds_names(tmp_path):

@@ -312,9 +312,10 @@ def test_any_prepared_image_data_set(demo):
     assert sorted(dataset.official.tolist()) == ["test"] * 4 + ["train"] * 5
     found = {dataset.inputs[i].tobytes(): (int(dataset.labels[i]), int(dataset.groups[i])) for i in range(9)}
     assert found == {pixels[k].tobytes(): (k % 2, patient[k]) for k in range(9)}
-    assert dataset.notices[0] == "1 rows without a label left out"
-    assert dataset.notices[1] == "splits left out: unsupervised"
-    assert dataset.notices[2].startswith("1 file left out as exact copies")
+    assert dataset.notices[0] == "splits left out: unsupervised"
+    assert dataset.notices[1].startswith("1 file left out as exact copies")
+    assert dataset.notices[3] == "1 image without a label left out of the simulation"
+    assert dataset.unlabelled is not None and dataset.unlabelled.inputs[0].tobytes() == pixels[10].tobytes()
 
 
 def test_any_prepared_table(demo):

@@ -5,12 +5,13 @@ Whatever cannot be used is an error of one line; whatever was changed is a notic
 
 import numpy as np
 
-from jaxal.data.assemble import SPLITS, distinct
+from jaxal.data.assemble import distinct
 from jaxal.data.dataset import DataError, Dataset, Unlabelled, number_groups
 from jaxal.data.features import read_features
 from jaxal.data.image_arrays import read_image_arrays
 from jaxal.data.images import digest
 from jaxal.data.labels import find_labels, number_labels
+from jaxal.data.layout import SPLITS
 from jaxal.data.wording import few
 
 

@@ -25,7 +25,7 @@ def find_labels(
     if unlabelled.all():
         raise DataError(f"{name}: no row has a label ({sign})")
     if unlabelled.any():
-        notices.append(f"{unlabelled.sum():,} rows without a label ({sign}) take no part in the simulation")
+        notices.append(f"{unlabelled.sum():,} rows without a label ({sign}) left out of the simulation")
     if y.dtype.kind == "f":
         fractions = ~unlabelled & ((y != np.rint(y)) | (np.abs(y) > 2**53))
         if fractions.any():

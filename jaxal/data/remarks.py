@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from jaxal.config import SplitConfig
-from jaxal.data.assemble import SPLITS
 from jaxal.data.dataset import Dataset, varying
+from jaxal.data.layout import SPLITS
 from jaxal.data.splits import POOLS, Split, sizes
 from jaxal.data.wording import few
 
@@ -82,9 +82,8 @@ def _short(dataset: Dataset, config: SplitConfig, splits: Sequence[Split]) -> li
     if not short:
         return []
     held = np.unique(dataset.groups[~official], return_counts=True)[1]
-    return [
-        f"{len(held):,} groups of up to {held.max():,} rows leave parts smaller, since a group stands in one part alone: {', '.join(short)}"
-    ]
+    line = f"{len(held):,} groups of up to {held.max():,} rows leave parts smaller"
+    return [f"{line}, since a group stands in one part alone: {', '.join(short)}"]
 
 
 def _flat(inputs: np.ndarray, splits: Sequence[Split]) -> list[str]:

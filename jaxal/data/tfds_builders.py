@@ -25,10 +25,12 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-from jaxal.data.assemble import SPLITS, assemble
+from jaxal.data.arrays import from_arrays
+from jaxal.data.assemble import Named, assemble, matches
 from jaxal.data.dataset import DataError, Dataset
 from jaxal.data.decode import decode
 from jaxal.data.images import read_images
+from jaxal.data.layout import SPLITS
 
 
 @dataclass(frozen=True)
@@ -221,8 +223,8 @@ def load_tfds(name: str, data_dir: str | Path, *, group_regex: str | None = None
 
     `kather2016` and `kermany_pneumonia` are prepared where they are not yet (see `prepare`); any other must
     have been prepared with `file_format="array_record"`. Its inputs are its one image, read lazily, or its
-    one numeric feature; its labels and classes come from its one class label; rows without a label are left
-    out. `group_regex` is searched in the feature `filename`. Broken images, copies and the patients in
+    one numeric feature; its labels and classes come from its one class label; rows without a label are
+    unlabelled. `group_regex` is searched in the feature `filename`. Broken images, copies and the patients in
     Kermany et al.'s file names are handled as by `folder.load_folder`.
 
     Raises DataError, one line, for what is not prepared, needs TensorFlow, or has other features.
@@ -233,32 +235,25 @@ def load_tfds(name: str, data_dir: str | Path, *, group_regex: str | None = None
     image, number, label = _columns(name, features)
     classes = features[label].names
 
-    names, labels, splits, keys, numbers = [], [], [], [], []
-    for split, source in records.items():
-        for row, record in enumerate(source):
-            if record[label] < 0:
-                continue
-            keys.append(f"{split}/{row}")
-            names.append(record.get("filename", keys[-1].encode()).decode())
-            labels.append(int(record[label]))
-            splits.append(SPLITS[split] if len(records) > 1 else "")
-            numbers.append(None if image else np.ravel(record[number]))
-    unlabelled = sum(map(len, records.values())) - len(keys)
-    notices = [f"{unlabelled:,} rows without a label left out"] if unlabelled else []
-    notices += [f"splits left out: {', '.join(others)}"] if others else []
+    rows = [(split, row, record) for split, source in records.items() for row, record in enumerate(source)]
+    notices = [f"splits left out: {', '.join(others)}"] if others else []
+    official = [SPLITS[split] if len(records) > 1 else "" for split, _, _ in rows]
+    labels = [classes[record[label]] if record[label] >= 0 else "" for *_, record in rows]
     if not image:
-        inputs, official = np.stack(numbers).astype(np.float32), np.array(splits) if all(splits) else None
-        labels = np.array(labels, np.int32)
-        return Dataset(name, inputs, labels, tuple(classes), official=official, notices=tuple(notices))
+        inputs = np.stack([np.ravel(record[number]) for *_, record in rows])
+        names, split = np.array(classes), np.array(official) if all(official) else None
+        return from_arrays(name, inputs, np.array(labels), class_names=names, split=split).noting(*notices)
 
     def read(key: str) -> bytes:
         split, row = key.split("/")
         return records[split][int(row)][image]
 
-    images, rows, skipped = read_images(keys, read, strict=strict)
-    names, splits = [names[row] for row in rows], [splits[row] for row in rows]
-    labels = [classes[labels[row]] for row in rows]
-    return assemble(name, images, names, labels, splits, group_regex, (*notices, *skipped), classes)
+    keys = [f"{split}/{row}" for split, row, _ in rows]
+    files = [record.get("filename", key.encode()).decode() for key, (*_, record) in zip(keys, rows, strict=True)]
+    groups = None if group_regex is None else matches(group_regex, files, "group")
+    images, readable, skipped = read_images(keys, read, strict=strict)
+    named = Named(files, labels, official, groups).take(readable)
+    return assemble(name, images, named, (*notices, *skipped), classes)
 
 
 def _open(name: str, data_dir: str | Path) -> tuple[dict[str, Any], Any, list[str]]:
