@@ -59,7 +59,7 @@ def load(
             raise DataError(f"{source}: --{name.replace('_', '-')} is for {' and '.join(TAKES[name])}{beside}")
     given = {name: value for name, value in options.items() if kind in TAKES[name]}
     if kind == "TFDS data sets":
-        from jaxal.data.tfds_builders import load_tfds
+        from jaxal.data.tfds_reader import load_tfds
 
         where = os.path.expanduser(data_dir)
         dataset = load_tfds(source.removeprefix("tfds:"), where, strict=strict, **given)
