@@ -81,7 +81,8 @@ def read(dataset: Dataset, config: InputConfig, keep_images: bool = False) -> Re
     }
     told: list[str] = []
     latents = embed(dataset, encoder, weights.variables, tell=told.append, **options)
-    dataset = dataset.noting(f"latents from {config.encoder}, weights {weights.origin}", *weights.notices, *told)
+    named = f"{weights.origin} (SHA-256 {weights.digest[:12]})" if weights.digest else weights.origin
+    dataset = dataset.noting(f"latents from {config.encoder}, weights {named}", *weights.notices, *told)
     images = None
     if keep_images:
         body = weights.variables | {"params": {k: v for k, v in weights.variables["params"].items() if k != "head"}}
