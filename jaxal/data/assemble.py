@@ -67,7 +67,7 @@ def assemble(
     if others:
         grouped.append(f"{count(others, 'image')} without a label left out of the simulation")
     part = lambda chosen: None if groups is None else groups[chosen]
-    files = np.array(known.files, object)
+    files = np.array(known.files)
     unlabelled = Unlabelled(images[np.array(others, int)], files[len(rows) :], part(slice(len(rows), None)))
     return Dataset(
         name=name,
