@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxal.config import InputConfig
+from jaxal.config import InputsConfig
 from jaxal.data.dataset import DataError, Dataset, Embedded, Images
 from jaxal.data.decode import decode, resize
 from jaxal.data.folder import load_folder
@@ -273,7 +273,7 @@ def test_noise_reaches_pools_only(scans, tmp_path):
     options = {"cache_dir": tmp_path, "image_size": 8, "batch_size": 4, "progress": quiet}
     pixels = load_pixels(scans.dataset, PIXELS, 8)
     read = Read(Embedded(scans.dataset, clean, Images(pixels, NOTHING)), Reader(PIXELS, NOTHING, options))
-    (dataset, latents, images), noisy = with_noise(read, splits, InputConfig(noise=0.5), 0)
+    (dataset, latents, images), noisy = with_noise(read, splits, InputsConfig(noise=0.5), 0)
     np.testing.assert_array_equal(dataset.inputs, latents)
     np.testing.assert_allclose(images.pixels.reshape(len(dataset), -1) / 255, latents, atol=0.5 / 255 + 1e-6)
     assert dataset.inputs.shape == (len(dataset), 192)

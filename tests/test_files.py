@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxal.data import files
-from jaxal.data.files import is_whole, write_sealed, write_whole
+from jaxal import files
+from jaxal.files import is_whole, write_sealed, write_whole
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path):
@@ -33,7 +33,7 @@ def test_contents_then_name_reach_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda a, b: (done.append("renamed"), replace(a, b)))
     write_whole(tmp_path / "x.bin", lambda file: file.write(b"data"))
     contents, renamed, folder = done
-    assert contents.startswith("x.bin") and contents.endswith(".tmp")
+    assert contents.startswith(".x.bin") and contents.endswith(".tmp")
     assert (renamed, folder) == ("renamed", tmp_path.name)
 
 
@@ -56,10 +56,10 @@ def test_a_seal_shows_any_change(tmp_path):
 
 def test_what_was_left_behind_is_removed_unless_it_is_new(tmp_path):
     path = tmp_path / "x.npz"
-    old, new, other = (tmp_path / name for name in ("x.npzab1.tmp", "x.npzab2.tmp", "y.npzab3.tmp"))
+    old, new, other = (tmp_path / name for name in (".x.npz.ab1.tmp", ".x.npz.ab2.tmp", ".y.npz.ab3.tmp"))
     for file in (old, new, other):
         file.write_bytes(b"half")
     for file in (old, other):
         os.utime(file, (time.time() - 2 * files.HOUR,) * 2)
     write_whole(path, lambda file: file.write(b"whole"))
-    assert sorted(tmp_path.iterdir()) == [path, new, other]
+    assert sorted(tmp_path.iterdir()) == [new, other, path]

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from jaxal.data.dataset import DataError
-from jaxal.data.files import HOUR, move_whole, sweep
+from jaxal.files import HOUR, move_whole, sweep
 
 
 @dataclass(frozen=True)

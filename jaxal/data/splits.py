@@ -11,6 +11,7 @@ from jaxal.data.group_splits import POOLS, NoRoom, draw_groups, largest_that_fit
 from jaxal.data.wording import few
 
 PARTS = ("source_pool", "pool", "state", "reward", "validation", "test")
+SOURCE_PARTS = ("source_pool", "state", "reward", "validation")  # of a data set that is only trained on
 DRAWN = ("test", "reward", "validation", "state", "source_pool", "pool")  # in this order
 
 

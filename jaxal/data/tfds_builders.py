@@ -21,7 +21,7 @@ from PIL import Image
 from jaxal.data.dataset import DataError
 from jaxal.data.decode import decode
 from jaxal.data.download import Source, fetch, first_line
-from jaxal.data.files import HOUR
+from jaxal.files import HOUR
 
 LARGEST = 1 << 26  # bytes of an image in an archive; the published ones have less than a tenth
 

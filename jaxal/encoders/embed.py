@@ -24,10 +24,10 @@ import numpy as np
 
 from jaxal.data.dataset import DataError, Dataset
 from jaxal.data.decode import resize
-from jaxal.data.files import HOUR, MONTH, is_whole, sweep, write_sealed
 from jaxal.data.images import LazyImages, progress_bar, quiet
 from jaxal.data.noise import Noise, NoiseConfig, add_noise
 from jaxal.encoders import Encoder, Variables
+from jaxal.files import HOUR, MONTH, is_whole, sweep, write_sealed
 
 PREPROCESSING = "decode and resize, 3"  # to be counted up when either gives other pixels
 PART_ROWS = 256  # rows that an interruption loses at most, give or take a batch

@@ -1,7 +1,7 @@
 """Images per second from files to latents, beside the bare forward pass on the same batches in memory.
 
-Command:  python experiments/bench_embed.py FOLDER          (FOLDER: one subfolder a class, see `jaxal embed`)
-          python experiments/bench_embed.py FOLDER --encoder resnet50 --count 256 --random
+Command:  python experiments/benchmarks/bench_embed.py FOLDER      (FOLDER: one subfolder a class, see `jaxal embed`)
+          python experiments/benchmarks/bench_embed.py FOLDER --encoder resnet50 --count 256 --random
 Cost:     about 1 minute for 512 images with EfficientNet-Lite0 on 2 CPU cores.
 Expected: at least 85%. Measured on 2 calm cores with chest X-rays of 224 px: 94 to 103% for EfficientNet-Lite0 (70 of
           70 images/s), 100% for ResNet-50 (11.8 of 11.9), 82% for EfficientNet-Lite0 at 112 px.

@@ -1,6 +1,6 @@
 """Images per second of the ResNet-50 forward pass at 224 px, beside PyTorch's for the same network.
 
-Command:  python experiments/bench_resnet.py            (PyTorch is optional: pip install torch)
+Command:  python experiments/benchmarks/bench_resnet.py            (PyTorch is optional: pip install torch)
 Cost:     about 2 minutes on 2 CPU cores.
 Expected: on a CPU about PyTorch's rate. Measured on 2 calm cores with PyTorch 2.13: 12.1 images/s against 11.3 in
           one run, 11.7 against 11.8 in another.

@@ -1,6 +1,6 @@
 """Seconds of a training step inside a compiled loop: convolutions as they are, and as products of patches.
 
-Command:  python experiments/bench_finetune.py
+Command:  python experiments/benchmarks/bench_finetune.py
 Cost:     about two minutes on 2 CPU cores, most of it compilation.
 Expected: on a CPU, patches several times as fast inside the loop; outside of one the two are about equal.
 """

@@ -1,6 +1,6 @@
 """Environment steps per second beside modAL with scikit-learn, on the same task, in one run.
 
-Command:  python experiments/bench_steps.py
+Command:  python experiments/benchmarks/bench_steps.py
 Cost:     1 to 3 minutes on 2 CPU cores; modAL is installed once into a virtual environment of its own.
 Expected: at least 50 times modAL's best (97 on 2 shared CPU cores, 4,130 steps/s to 43).
 
@@ -110,21 +110,21 @@ def prepare_jaxal(latents: np.ndarray, labels: np.ndarray):
     from jaxal.config import EnvironmentConfig, ProbeConfig
     from jaxal.mdp.environment import make_environment
     from jaxal.mdp.episode import rollout
-    from jaxal.policies.strategies import HAND_WRITTEN
+    from jaxal.policies.hand_written import margin
+    from jaxal.tasks.distances import DISTANCES
     from jaxal.tasks.task import Rows, make_task, select
 
     settings, solver = EnvironmentConfig(budget=BUDGET), ProbeConfig()
-    environment = make_environment(settings, linear_probe(solver, settings.distance), CLASSES, BUDGET - CLASSES)
-    score = lambda observation, key: HAND_WRITTEN["margin"].score(None, observation, key)
+    distance = DISTANCES[settings.distance]
+    environment = make_environment(settings, linear_probe(solver, distance), CLASSES, BUDGET - CLASSES)
 
     def episode(bank, initial, key):
         first, rest = rollout(
             environment,
-            score,
+            margin,
             select(bank, jnp.int32(0)),
             initial,
             key,
-            batch=1,
             sequential=jnp.array(False),
             record_first=lambda state: state.value,
             record=lambda step: step.state.value,
@@ -133,7 +133,7 @@ def prepare_jaxal(latents: np.ndarray, labels: np.ndarray):
 
     began = time.perf_counter()
     rows = Rows(*np.split(np.arange(len(labels)), [POOL, POOL + STATE]))
-    bank = jax.block_until_ready(make_task(latents, labels, rows, metric=settings.distance))
+    bank = jax.block_until_ready(make_task(latents, labels, rows, distance=distance))
     print(f"jaxal: Gram matrix and distances of the pool in {time.perf_counter() - began:.1f} s")
     keys = jax.random.split(jax.random.key(0), EPISODES)
     initial = jax.vmap(environment.initial_set, (None, 0))(select(bank, jnp.int32(0)), keys)

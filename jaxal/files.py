@@ -1,7 +1,8 @@
-"""Files that are whole or not there at all, that survive a power cut, and whose damage shows."""
+"""Files that are at their place whole or not at all, whatever happens meanwhile, and whose damage shows."""
 
 import glob
 import hashlib
+import json
 import os
 import tempfile
 import time
@@ -10,22 +11,27 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-SEAL = 16  # bytes of a checksum at the end of a file
-HOUR, MONTH = 3600, 30 * 24 * 3600
+import numpy as np
+
+SEAL = 16  # bytes of the checksum at the end of a sealed file
+HOUR, MONTH = 3600, 30 * 24 * 3600  # in seconds
 
 
 def write_whole(path: Path, save: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file so that it is at `path` whole or not at all, whoever else writes the same, and after a power cut.
+    """Writes a file beside its place and moves it there; a power cut or another writer leaves the old or the new one.
 
     What a killed process left of an earlier try is removed.
+
+    Args:
+      path: the place.
+      save: writes the contents to an open file.
     """
-    sweep(path.parent, f"{glob.escape(path.name)}*.tmp", HOUR)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    sweep(path.parent, f".{glob.escape(path.name)}.*.tmp", HOUR)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "w+b") as file:
             os.fchmod(handle, path.parent.stat().st_mode & 0o666)  # for whoever may read the folder
             save(file)
-            file.flush()
         move_whole(Path(temporary), path)
     except BaseException:
         with suppress(FileNotFoundError):
@@ -34,14 +40,19 @@ def write_whole(path: Path, save: Callable[[IO[bytes]], Any]) -> None:
 
 
 def move_whole(temporary: Path, path: Path) -> None:
-    """Rename a written file into its place in the same folder, its contents and then its name on the disk itself."""
-    _to_disk(temporary)
+    """Renames a written file to its place in the same folder; its contents, then its name, reach the disk itself."""
+    _sync(temporary)
     os.replace(temporary, path)
-    with suppress(OSError):  # some file systems know no such call for folders
-        _to_disk(path.parent)
+    sync_folder(path.parent)
 
 
-def _to_disk(path: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Sees to it that the names in a folder outlive a power cut, where the file system has a call for that."""
+    with suppress(OSError):
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -49,8 +60,19 @@ def _to_disk(path: Path) -> None:
         os.close(handle)
 
 
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file whole."""
+    write_whole(path, lambda file: file.write((json.dumps(content, indent=1) + "\n").encode()))
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes a compressed .npz file whole."""
+    contents: dict[str, Any] = dict(arrays)
+    write_whole(path, lambda file: np.savez_compressed(file, **contents))
+
+
 def write_sealed(path: Path, save: Callable[[IO[bytes]], Any]) -> None:
-    """As `write_whole`, with a checksum behind what `save` writes, for `is_whole`."""
+    """Writes as `write_whole` does, with a checksum behind what `save` writes, for `is_whole`."""
 
     def sealed(file: IO[bytes]) -> None:
         save(file)
@@ -80,7 +102,7 @@ def _checksum():
 
 
 def sweep(folder: Path, pattern: str, age: float) -> None:
-    """Remove the files in `folder` that match a glob pattern and have not been written to for `age` seconds."""
+    """Removes the files in `folder` that match a glob pattern and have not been written to for `age` seconds."""
     for path in folder.glob(pattern):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > age:
