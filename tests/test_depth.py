@@ -5,11 +5,15 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_images import dicom, encoded, fill
 
+from jaxal.data.dataset import DataError
 from jaxal.data.decode import decode, look
 from jaxal.data.depth import Deep, Range, Scale, describe, scale_of, together
 from jaxal.data.folder import load_folder
+from jaxal.data.images import quiet
 
 RNG = np.random.default_rng(0)
 
@@ -201,3 +205,30 @@ def test_rows_are_shown_alike_whatever_the_block(monkeypatch):
     monkeypatch.setattr("jaxal.data.depth.BLOCK", 100)
     np.testing.assert_array_equal(deep.shown(Scale(0, 4095)), whole)
     assert not whole[values > 4000].any()
+
+
+DEEP = [
+    png(noise(4095, 8, 9, 3)),
+    tiff(noise(4095), 0),
+    tiff(noise(4095, 8, 9, 3), 2, ">", True),
+    encoded(noise(4095), "png"),
+    dicom(noise(4095)),
+    dicom(noise(65535, 5, 6, 3), "RGB", bits=16),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(DEEP), st.data())
+def test_broken_deep_images_are_told_at_the_first_look(data, draw):
+    raw = bytearray(data)
+    for place in draw.draw(st.lists(st.integers(0, len(raw) - 1), min_size=1, max_size=4)):
+        raw[place] ^= draw.draw(st.integers(1, 255))
+    with quiet():
+        seen = look(bytes(raw))
+        if seen.fault is None:
+            image = decode(bytes(raw))
+            assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+        else:
+            with pytest.raises(DataError):
+                decode(bytes(raw))

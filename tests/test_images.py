@@ -1,6 +1,7 @@
 """Images: every odd file is read as a viewer shows it or named, and a folder becomes a sound data set."""
 
 import io
+import logging
 import os
 import struct
 import sys
@@ -393,6 +394,24 @@ def test_broken_files_are_named_counted_and_skipped_or_an_error(tmp_path):
     only = fill(tmp_path / "only", {f"a/{k}.jpeg": b"" for k in range(25)})
     assert "cannot be read" in error_of(only, most=2500)
     assert "and 5 more" in error_of(only, most=2500)
+
+
+@pytest.mark.filterwarnings("default")
+def test_libraries_keep_their_remarks_to_themselves(tmp_path, capfd):
+    tiff = io.BytesIO()
+    Image.fromarray(COLOURS).save(tiff, "tiff", compression="tiff_adobe_deflate")
+    broken = bytearray(tiff.getvalue())
+    broken[12:40] = bytes(28)  # in the stream, of which libtiff complains by itself
+    with pytest.warns(UserWarning, match="Invalid value"):
+        odd = dicom(RAMP.astype(np.uint16), StudyDate="not a date")
+    files = {"a/1.png": picture(0), "b/1.png": picture(1), "a/2.tif": bytes(broken), "b/odd.dcm": odd}
+    logging.basicConfig(force=True)  # as a library that sets up the root logger has it
+    try:
+        load_folder(fill(tmp_path, files))
+    finally:
+        logging.getLogger().handlers.clear()
+    lines = [line.strip() for line in capfd.readouterr().err.splitlines()]
+    assert all(line.startswith("reading images") for line in lines if line), lines
 
 
 def test_folders_that_are_none(tmp_path):

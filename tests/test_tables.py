@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 from sklearn import datasets
 from test_images import fill, picture
@@ -236,3 +238,26 @@ def test_a_table_beside_class_folders_is_pointed_to(tmp_path):
         for notice in dataset.notices
     )
     assert load(str(root), label_column="dx").classes == ("benign", "malignant", "none")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("written")
+    columns = {"age": AGE.round(2), "kind": KIND, "patient": WHO, "label": SIZE % 2}
+    parquet.write_table(pa.table(columns), folder / "a.parquet")
+    return [csv(folder / "a.csv", columns), folder / "a.parquet"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 1), st.data())
+def test_broken_tables_never_raise_anything_else(written, which, data):
+    whole = written[which]
+    raw = bytearray(whole.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(raw) - 1), min_size=1, max_size=4)):
+        raw[place] ^= data.draw(st.integers(1, 255))
+    path = whole.with_name(f"broken{whole.suffix}")
+    path.write_bytes(raw)
+    try:
+        load(str(path))
+    except DataError as error:
+        assert str(error).isprintable()

@@ -57,6 +57,8 @@ def decode_dicom(data: bytes) -> np.ndarray | Deep:
             del file[key]
 
     stored = file.pixel_array  # YBR comes out of it as RGB
+    if stored.ndim != 2 and stored.shape[2:] != (3,):
+        raise ValueError(f"DICOM of shape {stored.shape}; [height, width] or [height, width, 3] is expected")
     interpretation = str(file.PhotometricInterpretation)
     if interpretation == "PALETTE COLOR":
         colours = processing.apply_color_lut(stored, file)

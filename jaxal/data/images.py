@@ -4,17 +4,21 @@ A data set of 5,000 X-rays costs memory for its file names only (`LazyImages`). 
 (`read_images`), since a broken one must be named before an experiment starts, not in the middle of it.
 """
 
+import ctypes
 import hashlib
 import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -113,9 +117,18 @@ def _scales(names: Sequence[str], seen: Sequence[Look]) -> tuple[Scales, list[st
     return scales, notices
 
 
+@cache
+def _silence_libtiff() -> None:
+    """Keeps what libtiff finds wrong with a file off the terminal, where it writes from within Pillow's own copy."""
+    for library in (Path(PIL.__file__).parents[1] / "pillow.libs").glob("libtiff*"):
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(str(library)).TIFFSetErrorHandler(None)
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keeps what Pillow and pydicom say of odd files from the terminal; what matters of it is said by name here."""
+    _silence_libtiff()
     loggers = [logging.getLogger(name) for name in ("PIL", "pydicom")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

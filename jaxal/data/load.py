@@ -1,7 +1,8 @@
 """Data sets by their name or path: `load` is the one entry point. Everything here is host-side NumPy.
 
-What arrays may hold is in `arrays.py`; image folders are read by `folder.py`, TFDS data sets by `tfds_builders.py`.
-Each returns the same `dataset.Dataset`, which `splits.py` cuts into disjoint parts.
+What arrays may hold is in `arrays.py`; `.npz` files are read by `npz.py`, tables by `tables.py`, image folders by
+`folder.py`, TFDS data sets by `tfds_reader.py`. Each returns the same `dataset.Dataset`, which `splits.py` cuts into
+disjoint parts.
 """
 
 import difflib
