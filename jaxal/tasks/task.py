@@ -107,11 +107,15 @@ def standardise(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     rounding become zero, and missing values (NaN) the pool's median.
     """
     parts = fill(pool, *others)
-    pool = parts[0]
+    mean, scale = location_and_scale(parts[0])
+    return [((x - mean) * scale).astype(np.float32) for x in parts]
+
+
+def location_and_scale(pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `standardise` subtracts from a pool [P, D] without missing values, and multiplies it by: [D], [D] float64."""
     mean, deviation = pool.mean(0, dtype=np.float64), pool.std(0, dtype=np.float64)
     moving = deviation > ROUNDING * np.abs(mean)  # whatever the column's unit
-    scale = np.where(moving, 1.0 / np.where(moving, deviation, 1.0), 0.0) / np.sqrt(max(moving.sum(), 1))
-    return [((x - mean) * scale).astype(np.float32) for x in parts]
+    return mean, np.where(moving, 1.0 / np.where(moving, deviation, 1.0), 0.0) / np.sqrt(max(moving.sum(), 1))
 
 
 def make_task(
