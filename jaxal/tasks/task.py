@@ -112,7 +112,7 @@ def standardise(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
 
 
 def location_and_scale(pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What `standardise` subtracts from a pool [P, D] without missing values, and multiplies it by: [D], [D] float64."""
+    """What `standardise` subtracts from a pool [P, D] without missing values, and then multiplies by: [D], [D]."""
     mean, deviation = pool.mean(0, dtype=np.float64), pool.std(0, dtype=np.float64)
     moving = deviation > ROUNDING * np.abs(mean)  # whatever the column's unit
     return mean, np.where(moving, 1.0 / np.where(moving, deviation, 1.0), 0.0) / np.sqrt(max(moving.sum(), 1))
