@@ -317,6 +317,52 @@ class TrainConfig(Settings):
 
 
 @dataclass(frozen=True)
+class CounterfactualConfig(Settings):
+    """Counterfactual training: at visited states, what each of many labels would bring is computed exactly."""
+
+    score: str = "soft_accuracy"
+    """what a gain is a gain in, on the reward rows (`jaxal list rewards`)"""
+    candidates: int = 32
+    """candidates that are tried at a state"""
+    every: int = 3
+    """labels between two such states"""
+    records: int = 16
+    """such states in an episode"""
+    initial: int = 30
+    """labels that an episode may begin with; it begins with one a class, or at random with up to so many"""
+    batch: int = 1
+    """labels a step; with more than one, a state may lie within a batch, its first labels still pending"""
+    episodes: int = 16
+    """episodes per iteration"""
+    iterations: int = 60
+    updates: int = 80
+    """gradient updates per iteration"""
+    minibatch: int = 64
+    """states in an update"""
+    capacity: int = 30_000
+    """states that are kept"""
+    own_share: float = 0.6
+    """share of the episodes that the present policy plays, once it has learned something; rules play the others"""
+    hidden: tuple[int, ...] = (128, 128, 128)
+    """widths of the hidden layers"""
+    learning_rate: float = 1e-3
+    """of AdamW, falling to a fiftieth by a cosine"""
+    weight_decay: float = 0.01
+    gamma: float = 0.0
+    """discount; above 0, the double-Q value of the next recorded state is added to the gain of the label taken"""
+
+    def check(self) -> None:
+        """See `Settings`."""
+        self.positive("candidates", "every", "records", "initial", "batch", "episodes", "iterations", "updates")
+        self.positive("minibatch", "learning_rate")
+        self.fraction("own_share", "gamma")
+        self.require(self.capacity >= self.minibatch, "capacity", f"at least minibatch ({self.minibatch})")
+        self.require(self.candidates >= 20, "candidates", "at least 20, as rules and the policy propose that many")
+        self.require(min(self.hidden, default=0) > 0, "hidden", "at least one positive width")
+        self.require(self.weight_decay >= 0, "weight_decay", "0 or more")
+
+
+@dataclass(frozen=True)
 class EvaluationConfig(Settings):
     """What the strategies are compared on."""
 
@@ -352,6 +398,7 @@ class Config:
     environment: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    counterfactual: CounterfactualConfig = field(default_factory=CounterfactualConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from jaxal.mdp.observation import Observation
 from jaxal.policies import (
     cem,
     clustering,
+    gain_training,
     gradients,
     hand_written,
     herding,
@@ -19,6 +20,7 @@ from jaxal.policies import (
     typiclust,
 )
 from jaxal.policies.ddqn import agent_for
+from jaxal.policies.gain_network import make_gain_agent
 from jaxal.policies.learner import Learner
 from jaxal.policies.strategy import ParametricUtility, Setting, Strategy, plain
 from jaxal.registry import Registry
@@ -37,6 +39,11 @@ def _trained(setting: Setting) -> Any:
 def _untrained(setting: Setting) -> Any:
     agent = agent_for(setting.config, setting.classes)
     return jax.tree_util.Partial(agent.values, agent.init(jax.random.key(setting.seed)).params)
+
+
+def _gains(setting: Setting) -> Any:
+    agent = make_gain_agent(setting.config.counterfactual, gain_training.NAMES)
+    return jax.tree_util.Partial(agent.values, setting.learned)
 
 
 def _oracle(utility: ParametricUtility, label: str, colour: str) -> Strategy:
@@ -63,6 +70,15 @@ STRATEGIES: Registry[Strategy] = Registry(
             prepare=_trained,
             colour="#D55E00",
             about="a double deep Q-network, trained for the run (paper, section 3.2)",
+        ),
+        "counterfactual": Strategy(
+            gain_training.utility,
+            kind="learned",
+            label="learned",
+            sequential=None,
+            prepare=_gains,
+            colour="#B22222",
+            about="a network that predicts what a label would bring, trained for the run on exact gains",
         ),
         "linear_cem": Strategy(
             cem.linear,
@@ -137,7 +153,12 @@ STRATEGIES: Registry[Strategy] = Registry(
 )
 
 LEARNERS: Registry[Learner] = Registry(
-    "learner", {"ddqn": Learner(train.learn, train.shapes, train.memory), "linear_cem": Learner(cem.learn, cem.shapes)}
+    "learner",
+    {
+        "ddqn": Learner(train.learn, train.shapes, train.memory),
+        "linear_cem": Learner(cem.learn, cem.shapes),
+        "counterfactual": Learner(gain_training.learn, gain_training.shapes, gain_training.memory),
+    },
 )
 """How the strategies of the same names are trained."""
 

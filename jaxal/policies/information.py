@@ -15,6 +15,7 @@ from jaxal.mdp.observation import Observation
 from jaxal.mdp.pool import PoolView
 from jaxal.policies.over_pool import by_blocks, mean_over_pool
 from jaxal.policies.strategy import Setting
+from jaxal.tasks.inverse import positive_inverse
 
 DRAWS = 64  # from the posterior, for BALD
 
@@ -35,7 +36,7 @@ def bait(params: jax.Array, observation: Observation, key: chex.PRNGKey) -> jax.
         to_pool = jnp.where(mask[:, None], view.products(rows) + 1.0, 0.0)  # [B, P] inner products with the labelled
         root = jnp.where(mask, jnp.sqrt(weights[rows]), 0.0)
         among = jnp.where(mask, root[:, None] * (view.products(rows, rows) + 1.0) * root, 0.0)
-        middle = root[:, None] * jnp.linalg.inv(params * jnp.eye(len(rows)) + among) * root
+        middle = root[:, None] * positive_inverse(params * jnp.eye(len(rows)) + among) * root
         shadow = middle @ to_pool  # [B, P]
         variance = (view.norms + 1.0 - jnp.sum(to_pool * shadow, 0)) / params  # [P] G_jj
 

@@ -8,7 +8,7 @@ points that were just labelled.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import chex
 import jax
@@ -66,6 +66,7 @@ class Geometry(NamedTuple):
 
     total: jax.Array  # [P] sum of the distances to all pool points
     local_density: jax.Array  # [P] mean distance to the nearest neighbours in the pool (small where it is dense)
+    neighbours: jax.Array  # [P, k] int32 those neighbours, the nearest first
     labelled_total: jax.Array  # [P] sum of the distances to the labelled points
     nearest_labelled: jax.Array  # [P] distance to the nearest labelled point; inf while there is none
     scale: jax.Array  # [] mean distance between two pool points
@@ -143,34 +144,39 @@ def totals(distance: Distance, x: jax.Array, mask: jax.Array, block: int = 512) 
     return _by_blocks(lambda d: _exact(d, keep), distance, x, block)
 
 
-def local_density(distance: Distance, x: jax.Array, mask: jax.Array, block: int = 512) -> jax.Array:
-    """Mean distance from each row of `x` [P, D] to its nearest other rows where `mask` [P] holds: [P].
+def local_density(distance: Distance, x: jax.Array, mask: jax.Array, block: int = 512) -> tuple[jax.Array, jax.Array]:
+    """Mean distance from each row of `x` [P, D] to its nearest other rows where `mask` [P] holds, and those rows.
 
-    The number of neighbours is `NEIGHBOURS`, or all there are in a smaller pool.
+    The number of neighbours k is `NEIGHBOURS`, or all there are in a smaller pool.
+
+    Returns:
+      [P] means, and [P, k] int32 rows, the nearest first; where there are fewer than k, they end in any.
     """
     k = min(NEIGHBOURS, x.shape[0] - 1)
 
-    def nearest(d: jax.Array) -> jax.Array:
-        """Mean of the k smallest of each row, the row's own (the smallest of all) left out."""
+    def nearest(d: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Of the k smallest of each row, the row's own (the smallest of all) left out."""
 
-        def smallest(left: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
+        def smallest(left: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
             # One after another: a fifth of the time of a top-k on a CPU.
             place = jnp.argmin(left, 1)[:, None]
             value = jnp.take_along_axis(left, place, 1)[:, 0]
-            return jnp.where(jnp.arange(left.shape[1]) == place, jnp.inf, left), value
+            return jnp.where(jnp.arange(left.shape[1]) == place, jnp.inf, left), (value, place[:, 0])
 
-        values = jax.lax.scan(smallest, jnp.where(mask, d, jnp.inf), None, length=k + 1)[1][1:]
-        finite = jnp.isfinite(values)
-        return jnp.sum(jnp.where(finite, values, 0.0), 0) / jnp.maximum(jnp.sum(finite, 0), 1)
+        values, places = jax.lax.scan(smallest, jnp.where(mask, d, jnp.inf), None, length=k + 1)[1]
+        values, finite = values[1:], jnp.isfinite(values[1:])
+        mean = jnp.sum(jnp.where(finite, values, 0.0), 0) / jnp.maximum(jnp.sum(finite, 0), 1)
+        return mean, places[1:].T.astype(jnp.int32)
 
     return _by_blocks(nearest, distance, x, block)
 
 
-def _by_blocks(reduce: Callable[[jax.Array], jax.Array], distance: Distance, x: jax.Array, block: int) -> jax.Array:
-    """`reduce` over blocks of distances [block, P], one block of rows at a time: [P]."""
+def _by_blocks(reduce: Callable[[jax.Array], Any], distance: Distance, x: jax.Array, block: int) -> Any:
+    """`reduce` over blocks of distances [block, P], one block of rows at a time: every array [P, ...]."""
     rows = x.shape[0]
     padded = jnp.pad(x, ((0, -rows % block), (0, 0))).reshape(-1, block, x.shape[1])
-    return jax.lax.map(lambda part: reduce(pairwise(distance, part, x)), padded).reshape(-1)[:rows]
+    blocks = jax.lax.map(lambda part: reduce(pairwise(distance, part, x)), padded)
+    return jax.tree.map(lambda out: out.reshape(-1, *out.shape[2:])[:rows], blocks)
 
 
 def geometry(distance: Distance, x: jax.Array, mask: jax.Array) -> Geometry:
@@ -186,9 +192,10 @@ def geometry(distance: Distance, x: jax.Array, mask: jax.Array) -> Geometry:
     total = jnp.where(mask, totals(distance, x, mask), 0.0)
     scale = jnp.maximum(jnp.sum(total) / jnp.maximum(size * (size - 1.0), 1.0), 1e-12)
     zeros = jnp.zeros_like(total)
-    density = jnp.where(mask, local_density(distance, x, mask), 0.0)
+    density, neighbours = local_density(distance, x, mask)
+    density = jnp.where(mask, density, 0.0)
     empty = zeros + jnp.inf
-    return Geometry(total / scale, density / scale, zeros, empty, scale, size, jnp.zeros(()))
+    return Geometry(total / scale, density / scale, neighbours, zeros, empty, scale, size, jnp.zeros(()))
 
 
 def extend(state: Geometry, columns: jax.Array, new: jax.Array) -> Geometry:

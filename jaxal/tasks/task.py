@@ -24,6 +24,7 @@ from jaxal.tasks import distances
 from jaxal.tasks.distances import Distance
 
 Result = TypeVar("Result")
+REFERENCES = 128  # random pool rows by which features are estimated; in a smaller pool some come more than once
 GRAM_LIMIT = 2**31  # bytes; a larger Gram matrix is not made, and columns are computed from the latents
 
 
@@ -52,6 +53,7 @@ class Task(NamedTuple):
     class_mask: jax.Array  # [C] bool; False: not a class of this task
     geometry: distances.Geometry  # of the pool, nothing labelled
     norms: jax.Array  # [P] squared norms of the pool's latents, without the constant 1
+    references: jax.Array  # [R] int32 random pool rows that stand for the pool
 
     @property
     def pool_mask(self) -> jax.Array:
@@ -167,6 +169,7 @@ def make_task(
         class_mask=jnp.arange(classes or present) < present,
         geometry=geometry,
         norms=norms,
+        references=jnp.asarray(np.resize(np.random.default_rng(0).permutation(own[0]), REFERENCES), jnp.int32),
     )
     return jax.tree.map(lambda x: x[None], task)
 
