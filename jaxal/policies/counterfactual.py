@@ -124,7 +124,7 @@ def episode(play: Play, params: Params, task: Task, behaviour: Behaviour, key: c
         row = decide(look(state, look_key), behaviour, decide_key)
         return environment.step(task, state, row[None], step_key)[0], None
 
-    def record(state: State, key: chex.PRNGKey) -> tuple[State, tuple[Decision, jax.Array]]:
+    def record(state: State, key: chex.PRNGKey) -> tuple[State, Decision]:
         keys = jax.random.split(key, 8)
         picks = jnp.zeros(config.batch, jnp.int32)
         if config.batch > 1:

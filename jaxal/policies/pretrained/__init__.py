@@ -1,0 +1,106 @@
+"""Policies in a file: parameters, what they look at, and a card that says where they come from."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxal.config import CounterfactualConfig
+from jaxal.files import write_npz
+from jaxal.policies.gain_network import GainAgent, Params, make_gain_agent, param_shapes
+from jaxal.policies.sight import Names
+
+SHIPPED = Path(__file__).parent / "policy.npz"
+LARGEST = 1 << 24  # bytes of a policy file
+
+
+class PolicyFileError(ValueError):
+    """A policy file that cannot be used. Its message is one line."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A policy that is used as it is.
+
+    params: of the network.
+    names: of what it looks at.
+    hidden: widths of the hidden layers.
+    card: where it comes from, as JSON has it.
+    fingerprint: hash of all the numbers.
+    """
+
+    params: Params
+    names: Names
+    hidden: tuple[int, ...]
+    card: dict[str, Any]
+    fingerprint: str
+
+    @property
+    def agent(self) -> GainAgent:
+        """Whose `values` take the parameters."""
+        return make_gain_agent(CounterfactualConfig(hidden=self.hidden), self.names)
+
+
+def save(path: Path, params: Params, names: Names, hidden: tuple[int, ...], card: dict[str, Any]) -> str:
+    """Writes a policy file and returns its fingerprint."""
+    arrays = _flat(params)
+    print_ = _fingerprint(arrays)
+    facts = {"names": names._asdict(), "hidden": hidden, "card": card, "fingerprint": print_}
+    write_npz(path, {**arrays, "facts": np.array(json.dumps(facts))})
+    return print_
+
+
+def load(path: Path = SHIPPED) -> Pretrained:
+    """Reads a policy file, by default the one of the package. Nothing in it can be code.
+
+    Raises:
+      PolicyFileError: when it is missing, damaged, or was written for other features.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise PolicyFileError(f"{path}: larger than any policy")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        facts = json.loads(str(arrays.pop("facts")))
+        names = Names(*(tuple(facts["names"][field]) for field in Names._fields))
+        hidden = tuple(int(width) for width in facts["hidden"])
+        wanted = param_shapes(CounterfactualConfig(hidden=hidden), names)
+    except OSError as error:
+        raise PolicyFileError(f"{path}: {error.strerror or error}") from None
+    except PolicyFileError:
+        raise
+    except Exception as error:  # what a damaged archive raises is anybody's guess
+        raise PolicyFileError(f"{path}: not a policy file ({type(error).__name__})") from None
+    expected = {name: (leaf.shape, leaf.dtype) for name, leaf in _flat(wanted).items()}
+    if {name: (array.shape, array.dtype) for name, array in arrays.items()} != expected:
+        raise PolicyFileError(f"{path}: its arrays are not those of its features and layers")
+    if _fingerprint(arrays) != facts["fingerprint"] or not all(np.isfinite(a).all() for a in arrays.values()):
+        raise PolicyFileError(f"{path}: damaged: its numbers are not those that were written")
+    leaves = [arrays[name] for name in _flat(wanted)]
+    params = jax.tree.unflatten(jax.tree.structure(wanted), leaves)
+    return Pretrained(params, names, hidden, facts["card"], facts["fingerprint"])
+
+
+@cache
+def shipped() -> Pretrained:
+    """The policy that comes with the package."""
+    return load()
+
+
+def _flat(params: Any) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def _fingerprint(arrays: dict[str, Any]) -> str:
+    total = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"{name} {array.dtype} {array.shape}".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
