@@ -1,20 +1,20 @@
 """A policy trained on fresh tasks of many data sets: at one label a step, in batches, and late in the budget."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxal.config import Config, CounterfactualConfig
 from jaxal.policies import counterfactual
-from jaxal.policies.counterfactual import Play, TrainState
-from jaxal.policies.gain_network import Params
-from jaxal.policies.gain_training import explains, make_play, own_share
+from jaxal.policies.counterfactual import Play
+from jaxal.policies.gain_training import Snapshot, explains, make_play, own_share
+from jaxal.policies.learner import NO_HOOKS, Hooks, Learned
 from jaxal.presets import default
 from pretraining.tasks import CLASSES, SYNTHETIC, fresh
 
@@ -24,13 +24,6 @@ KINDS = {
     "late": (0.15, {"initial": 120, "records": 8}),
 }
 """Kinds of episodes: their share of the iterations, and what differs from the settings."""
-
-
-class Outcome(NamedTuple):
-    """What training came to."""
-
-    params: Params
-    report: dict[str, Any]
 
 
 def settings(iterations: int, **changes: Any) -> CounterfactualConfig:
@@ -45,9 +38,9 @@ def train(
     folder: Path,
     *,
     synthetic_share: float = 0.25,
-    progress: Callable[[int, int, str], None] = lambda done, total, note: None,
-) -> Outcome:
-    """A policy trained on the data sets `names` and synthetic ones.
+    hooks: Hooks = NO_HOOKS,
+) -> Learned:
+    """A policy trained on the data sets `names` and synthetic ones, whose parameters have no seed axis.
 
     Args:
       names: of `tasks.SETS`.
@@ -55,7 +48,7 @@ def train(
       seed: decides everything.
       folder: of real data.
       synthetic_share: of the tasks that are synthetic.
-      progress: called with (iterations done, in all, a note).
+      hooks: what the caller does meanwhile.
     """
     weighted = [*names, *[SYNTHETIC] * round(len(names) * synthetic_share / (1 - synthetic_share))]
     base = replace(default(), counterfactual=config)
@@ -65,23 +58,31 @@ def train(
     keys = jax.random.split(jax.random.key(seed), config.iterations + 1)
     tasks = lambda i: fresh(weighted, config.episodes, seed * 100_003 + i, folder)
     began = time.perf_counter()
-    state: TrainState = jax.jit(partial(counterfactual.init, plays["one"]))(tasks(0), keys[0])
+    init = jax.jit(partial(counterfactual.init, plays["one"]))
     steps = {name: jax.jit(partial(counterfactual.iterate, play), donate_argnums=0) for name, play in plays.items()}
-    losses: list[float] = []
-    for i in range(config.iterations):
+    losses = np.full(config.iterations, np.nan, np.float32)
+    first = tasks(0)
+    found = hooks.resume(Snapshot(jax.eval_shape(init, first, keys[0]), np.zeros((), np.int32), losses))
+    if found is None:
+        state, done = init(first, keys[0]), 0
+    else:
+        state, done, losses = found.state, int(found.iteration), np.array(found.losses)
+    for i in range(done, config.iterations):
         state, loss = steps[kinds[i]](state, tasks(i + 1), own_share(base, i), keys[i + 1])
-        losses.append(float(loss))
-        progress(i + 1, config.iterations, f"loss {np.mean(losses[-20:]):.4f}")
+        losses[i] = loss
+        hooks.save(i + 1, Snapshot(state, np.array(i + 1, np.int32), losses))
+        hooks.progress(i + 1, config.iterations, f"loss {np.mean(losses[max(i - 19, 0) : i + 1]):.3f}")
     report = {
         "sets": list(names),
+        "synthetic_share": synthetic_share,
         "seed": seed,
         "iterations": config.iterations,
+        "states": (config.iterations + 1) * config.episodes * config.records,
         "updates": config.iterations * config.updates,
         "seconds": round(time.perf_counter() - began, 1),
-        "loss": round(float(np.mean(losses[-20:])), 4),
         "explains": explains(plays["one"], jax.tree.map(lambda x: x[None], state)),
     }
-    return Outcome(jax.device_get(state.agent.params), report)
+    return Learned(jax.device_get(state.agent.params), report)
 
 
 def _plays(base: Config) -> dict[str, Play]:

@@ -16,11 +16,12 @@ from jaxal.policies import (
     herding,
     information,
     oracles,
+    pretrained,
     train,
     typiclust,
 )
 from jaxal.policies.ddqn import agent_for
-from jaxal.policies.gain_network import make_gain_agent
+from jaxal.policies.gain_network import judged, judging
 from jaxal.policies.learner import Learner
 from jaxal.policies.strategy import ParametricUtility, Setting, Strategy, plain
 from jaxal.registry import Registry
@@ -42,8 +43,7 @@ def _untrained(setting: Setting) -> Any:
 
 
 def _gains(setting: Setting) -> Any:
-    agent = make_gain_agent(setting.config.counterfactual, gain_training.NAMES)
-    return jax.tree_util.Partial(agent.values, setting.learned)
+    return judging(setting.config.counterfactual, gain_training.NAMES, setting.learned)
 
 
 def _oracle(utility: ParametricUtility, label: str, colour: str) -> Strategy:
@@ -72,13 +72,22 @@ STRATEGIES: Registry[Strategy] = Registry(
             about="a double deep Q-network, trained for the run (paper, section 3.2)",
         ),
         "counterfactual": Strategy(
-            gain_training.utility,
+            judged,
             kind="learned",
             label="learned",
             sequential=None,
             prepare=_gains,
             colour="#B22222",
             about="a network that predicts what a label would bring, trained for the run on exact gains",
+        ),
+        "pretrained": Strategy(
+            judged,
+            kind="learned",
+            label="pretrained",
+            sequential=True,
+            prepare=lambda setting: pretrained.shipped().judge,
+            colour="#D62728",
+            about="the policy that comes with the package, trained on other data sets (`jaxal card`)",
         ),
         "linear_cem": Strategy(
             cem.linear,

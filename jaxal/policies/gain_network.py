@@ -5,6 +5,7 @@ a regression on gains; beyond, the double-Q value of the state that the taken ac
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -16,7 +17,8 @@ import optax
 from flax import linen as nn
 
 from jaxal.config import CounterfactualConfig
-from jaxal.policies.sight import Names, Sight
+from jaxal.mdp.observation import Observation
+from jaxal.policies.sight import Names, Sight, see
 
 CLIP = 5.0  # deviations beyond which an input says no more
 TARGET_RATE = 0.01  # share of the online parameters that moves into the target parameters after each update
@@ -175,3 +177,25 @@ def explained(values: np.ndarray, gains: np.ndarray, mask: np.ndarray) -> dict[s
         "rank_correlation": float(correlation.mean()),
         "top_share": float(best.mean() / top.mean()),
     }
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Looks at a state with a policy's own features, and judges the candidates. Equal ones compile once."""
+
+    names: Names
+    agent: GainAgent
+
+    def __call__(self, params: Params, observation: Observation, key: chex.PRNGKey) -> jax.Array:
+        """What each label is expected to bring: [K], in no unit. Consumes the key."""
+        return self.agent.values(params, see(self.names, observation, key))
+
+
+def judged(params: Any, observation: Observation, key: chex.PRNGKey) -> jax.Array:
+    """What a label is expected to bring; `params` is a `Judge` with its parameters, a `jax.tree_util.Partial`."""
+    return params(observation, key)
+
+
+def judging(config: CounterfactualConfig, names: Names, params: Params) -> Any:
+    """Parameters for `judged`."""
+    return jax.tree_util.Partial(Judge(names, make_gain_agent(config, names)), params)

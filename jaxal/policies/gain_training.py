@@ -13,12 +13,11 @@ import numpy as np
 from jaxal.classifiers import CLASSIFIERS
 from jaxal.config import Config, SettingError
 from jaxal.mdp.environment import Environment, make_environment
-from jaxal.mdp.observation import Observation
 from jaxal.policies import counterfactual
 from jaxal.policies.counterfactual import Play, TrainState
 from jaxal.policies.gain_network import Params, explained, make_gain_agent, param_shapes
 from jaxal.policies.learner import Hooks, Learned
-from jaxal.policies.sight import Names, see
+from jaxal.policies.sight import Names
 from jaxal.tasks.banks import OVER_SEEDS, Sources
 from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import for_each
@@ -135,8 +134,3 @@ def memory(config: Config, classes: int) -> int:
     settings = config.counterfactual
     state = settings.candidates * (2 * 2 * NAMES.size + 5) + 4 * len(NAMES.summaries)
     return settings.capacity * state * (1 if settings.gamma == 0 else 2)
-
-
-def utility(params: Any, observation: Observation, key: chex.PRNGKey) -> jax.Array:
-    """What a label is expected to bring; `params` is the network with its parameters, a `jax.tree_util.Partial`."""
-    return params(see(NAMES, observation, key))

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxal.config import CounterfactualConfig
 from jaxal.files import write_npz
-from jaxal.policies.gain_network import GainAgent, Params, make_gain_agent, param_shapes
+from jaxal.policies.gain_network import Params, judging, param_shapes
 from jaxal.policies.sight import Names
 
 SHIPPED = Path(__file__).parent / "policy.npz"
@@ -41,9 +41,9 @@ class Pretrained:
     fingerprint: str
 
     @property
-    def agent(self) -> GainAgent:
-        """Whose `values` take the parameters."""
-        return make_gain_agent(CounterfactualConfig(hidden=self.hidden), self.names)
+    def judge(self) -> Any:
+        """Parameters for `gain_network.judged`."""
+        return judging(CounterfactualConfig(hidden=self.hidden), self.names, self.params)
 
 
 def save(path: Path, params: Params, names: Names, hidden: tuple[int, ...], card: dict[str, Any]) -> str:

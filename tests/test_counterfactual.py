@@ -1,0 +1,207 @@
+"""Counterfactual training: gains against refits from scratch, whole episodes, the network, and that it learns."""
+
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from worlds import cut, load
+
+from jaxal.config import Config, CounterfactualConfig, ProbeConfig, SettingError
+from jaxal.data.splits import Rows
+from jaxal.policies import counterfactual
+from jaxal.policies.counterfactual import Behaviour, Play, in_spreads
+from jaxal.policies.gain_network import Decision, explained, make_gain_agent
+from jaxal.policies.gain_training import NAMES, make_play
+from jaxal.policies.sight import PROPOSERS, Sight
+from jaxal.presets import default
+from jaxal.tasks.distances import DISTANCES
+from jaxal.tasks.task import Needs, Task, make_task, select
+
+SMALL = CounterfactualConfig(
+    candidates=24, records=3, episodes=4, iterations=4, updates=10, minibatch=8, capacity=200, initial=14, hidden=(16, 16)
+)
+RANDOM = len(PROPOSERS)
+
+
+@cache
+def play(**changes: Any) -> Play:
+    config = replace(default(), counterfactual=replace(SMALL, **changes), probe=ProbeConfig(iterations=60))
+    return make_play(config, 3)
+
+
+@cache
+def task(padding: int = 0, rows: int = 60) -> Task:
+    wine = load("wine")
+    where = cut(wine, rows, 1, 80)
+    shape = (rows + padding, 1 + padding, 80 + padding)
+    bank = make_task(
+        wine.inputs, wine.labels, where, distance=DISTANCES["euclidean"], needs=Needs(), shape=shape, classes=3
+    )
+    return select(bank, jnp.int32(0))
+
+
+def rows() -> Rows:
+    return cut(load("wine"), 60, 1, 80)
+
+
+@cache
+def parameters() -> Any:
+    agent = make_gain_agent(SMALL, NAMES)
+    sights = Sight(
+        jax.random.normal(jax.random.key(1), (5, 4, NAMES.size)),
+        jax.random.normal(jax.random.key(2), (5, 4, NAMES.size)),
+        jax.random.normal(jax.random.key(3), (5, len(NAMES.summaries))),
+    )
+    return agent.init(jax.random.key(4), sights, jnp.ones((5, 4), bool)).params
+
+
+@cache
+def played(player: int = RANDOM, epsilon: float = 0.0, padding: int = 0, **changes: Any) -> Decision:
+    behaviour = Behaviour(jnp.int32(player), jnp.float32(epsilon))
+    run = jax.jit(partial(counterfactual.episode, play(**changes)))
+    return run(parameters(), task(padding), behaviour, jax.random.key(5))
+
+
+def soft_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+    own = logits[np.arange(len(labels)), labels]
+    others = logits.copy()
+    others[np.arange(len(labels)), labels] = -np.inf
+    lead = own - others.max(1)
+    return float(np.mean(1 / (1 + np.exp(-lead / (0.3 * np.abs(lead).mean())))))
+
+
+@pytest.mark.parametrize("pending", [0, 3])
+def test_scores_are_those_of_probes_fitted_from_scratch(pending):
+    made, here = play(batch=1 if not pending else 5), task()
+    environment = made.environment
+    state = environment.reset(here, environment.initial_set(here, jax.random.key(0)), jax.random.key(1))
+    free = np.flatnonzero(np.asarray(state.unlabelled))
+    for row in free[:pending]:
+        state = environment.mark_pending(here, state, jnp.int32(row))
+    candidates = free[pending : pending + 6]
+    found = counterfactual.scores(made, here, state, jnp.asarray(candidates, jnp.int32))
+
+    wine, where = load("wine"), rows()
+    problem = reference.make_problem(wine.inputs, wine.labels, where, "euclidean")
+    chosen = np.asarray(state.labelled.rows)[np.asarray(state.labelled.mask)].tolist() + free[:pending].tolist()
+    for row, score in zip(candidates, np.asarray(found), strict=True):
+        known = [*chosen, int(row)]
+        logits = reference.fit(problem, known, made.l2)
+        labels = wine.labels[where.holdout]
+        np.testing.assert_allclose(score, soft_accuracy(logits(problem.holdout), labels), atol=2e-4)
+
+
+def test_gains_are_centred_and_of_unit_spread():
+    rng = np.random.default_rng(0)
+    scores = jnp.asarray(rng.normal(5.0, 1.0, (12, 6)) * np.linspace(1, 0.01, 12)[:, None])
+    mask = jnp.ones((12, 6), bool).at[3, 4].set(False)
+    found = np.asarray(in_spreads(scores, mask))
+    np.testing.assert_allclose(found.sum(1), 0, atol=1e-4)
+    assert found[3, 4] == 0
+    masked = np.ma.masked_array(np.asarray(scores), ~np.asarray(mask))
+    variance = masked.var(1)
+    usual = [variance[max(t - 3, 0) : t + 4].mean() for t in range(12)]
+    np.testing.assert_allclose(found[5], (masked[5] - masked[5].mean()) / np.sqrt(usual[5]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_an_episode_is_the_same_on_a_padded_task(batch):
+    plain, padded = played(batch=batch, player=0), played(batch=batch, player=0, padding=7)
+    taken = lambda decision: jax.tree.map(lambda x: np.asarray(x[:, 0], float), (decision.sight, decision.gains))
+    assert bool(jnp.all(plain.mask)) and bool(jnp.all(padded.mask))
+    # other candidates are drawn by numbers that depend on the shape; the one that is taken is not
+    chex.assert_trees_all_close(taken(plain)[0][0], taken(padded)[0][0], atol=2e-2)
+
+
+def test_who_plays_decides():
+    by_margin, again = played(player=0), played(player=0)
+    chex.assert_trees_all_equal(by_margin, again)
+    at_random = played(player=RANDOM)
+    assert not np.allclose(by_margin.sight.summary[1:], at_random.sight.summary[1:])
+    explored = played(player=0, epsilon=1.0)
+    assert not np.allclose(by_margin.sight.summary[1:], explored.sight.summary[1:])
+
+
+def test_the_policy_takes_what_it_values_most():
+    decision = played(player=RANDOM + 1)
+    sight = jax.tree.map(lambda x: x.astype(jnp.float32), decision.sight)
+    values = jax.vmap(play().agent.values, (None, 0))(parameters(), sight)
+    assert np.all(np.asarray(values[:, 0]) >= np.asarray(values).max(1) - 0.02)  # kept in half precision
+
+
+def test_a_discount_adds_what_follows():
+    decision = played(gamma=0.5)
+    assert decision.following is not None
+    np.testing.assert_array_equal(decision.following.discount, [1, 1, 0])
+    np.testing.assert_array_equal(decision.following.sight.summary[0], decision.sight.summary[1])
+
+
+def test_vmapped_episodes_are_those_played_alone():
+    made, here = play(), task()
+    bank = jax.tree.map(lambda x: x, _bank())
+    decisions = jax.jit(partial(counterfactual.collect, made))(
+        parameters(), bank, jnp.zeros(2, jnp.int32), jnp.float32(0.5), jax.random.key(6)
+    )
+    who_key, play_key = jax.random.split(jax.random.key(6))
+    who = counterfactual.behaviours(made, 2, jnp.float32(0.5), who_key)
+    second = jax.jit(partial(counterfactual.episode, made))(
+        parameters(), here, jax.tree.map(lambda x: x[1], who), jax.random.split(play_key, 2)[1]
+    )
+    close = lambda a, b: np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), atol=2e-2)
+    jax.tree.map(close, jax.tree.map(lambda x: x[SMALL.records :], decisions), second)
+
+
+def _bank() -> Task:
+    wine = load("wine")
+    return make_task(
+        wine.inputs, wine.labels, rows(), distance=DISTANCES["euclidean"], needs=Needs(), shape=(60, 1, 80), classes=3
+    )
+
+
+def test_the_network_learns_a_gain_it_can_see():
+    agent = make_gain_agent(replace(SMALL, learning_rate=3e-3, iterations=30), NAMES)
+
+    def batch(key: chex.PRNGKey) -> Decision:
+        features = jax.random.normal(key, (32, 10, NAMES.size))
+        gains = features[..., 3] - jnp.mean(features[..., 3], -1, keepdims=True)
+        sight = Sight(features, features, jnp.zeros((32, len(NAMES.summaries))))
+        return Decision(sight, gains, jnp.ones((32, 10), bool))
+
+    first = batch(jax.random.key(0))
+    state = agent.init(jax.random.key(1), first.sight, first.mask)
+
+    def learn(state, key):
+        return agent.update(state, batch(key))
+
+    state, losses = jax.lax.scan(learn, state, jax.random.split(jax.random.key(2), 300))
+    held_out = batch(jax.random.key(3))
+    values = jax.vmap(agent.values, (None, 0))(state.params, held_out.sight)
+    told = explained(np.asarray(values), np.asarray(held_out.gains), np.asarray(held_out.mask))
+    assert losses[-1] < 0.1 * losses[0]
+    assert told["r2"] > 0.9 and told["rank_correlation"] > 0.9 and told["top_share"] > 0.9
+
+
+def test_candidates_that_may_not_be_chosen_change_no_parameter():
+    agent = make_gain_agent(SMALL, NAMES)
+    sight = Sight(
+        jax.random.normal(jax.random.key(0), (6, 5, NAMES.size)),
+        jax.random.normal(jax.random.key(1), (6, 5, NAMES.size)),
+        jnp.zeros((6, len(NAMES.summaries))),
+    )
+    gains = jax.random.normal(jax.random.key(2), (6, 5))
+    mask = jnp.ones((6, 5), bool).at[:, 4].set(False)
+    state = agent.init(jax.random.key(3), sight, mask)
+    spoilt = Decision(sight._replace(features=sight.features.at[:, 4].set(99.0)), gains.at[:, 4].set(99.0), mask)
+    chex.assert_trees_all_close(agent.update(state, Decision(sight, gains, mask)), agent.update(state, spoilt))
+
+
+def test_other_solvers_are_refused():
+    config: Config = replace(default(), probe=ProbeConfig(solver="adam"))
+    with pytest.raises(SettingError, match="newton"):
+        make_play(config, 3)
