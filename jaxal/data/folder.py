@@ -28,7 +28,7 @@ def load_folder(
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
     files, notices = _list(root, label_regex)
-    images, rows, skipped = read_images([root / file for file, _, _ in files], _read, strict=strict)
+    images, rows, skipped = read_images([root / file for file, _, _ in files], read_file, strict=strict)
     names, labels, splits = zip(*[files[row] for row in rows], strict=True)
     try:
         return assemble(root.name, images, names, labels, splits, group_regex, (*notices, *skipped))
@@ -36,14 +36,15 @@ def load_folder(
         raise DataError("; ".join([str(error), *skipped])) from None
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file; an OSError for anything else, such as a pipe, which would never end."""
     path.stat()
     if not path.is_file():
         raise OSError("not a regular file")
     return path.read_bytes()
 
 
-def _files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+def files_below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
     """Every file below a folder, hidden ones left out; a link to a folder that it stands in leads nowhere."""
     real = folder.resolve()
     if real in above:
@@ -56,12 +57,12 @@ def _files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]
     yield from (folder / name for name, is_dir in entries if not is_dir)
     for name, is_dir in entries:
         if is_dir and not name.startswith("__MACOSX"):
-            yield from _files(folder / name, above | {real})
+            yield from files_below(folder / name, above | {real})
 
 
 def _list(root: Path, label_regex: str | None) -> tuple[list[tuple[str, str, str]], list[str]]:
     """(path below root, class, official split or "") of every file, and notices."""
-    found = [path.relative_to(root).parts for path in _files(root)]
+    found = [path.relative_to(root).parts for path in files_below(root)]
     if not found:
         raise DataError(f"{root}: an empty folder; one subfolder a class is expected")
     top = {parts[0] for parts in found if len(parts) > 1}
