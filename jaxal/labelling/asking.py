@@ -1,0 +1,166 @@
+"""What is asked next: a project's state as arguments of `Suggest`, test images by lot, and what is pending."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxal.data.dataset import DataError
+from jaxal.labelling.choosing import Suggest, Suggestion
+from jaxal.labelling.log import Classifier
+from jaxal.labelling.project import Entry, Project
+from jaxal.labelling.state import Question, State
+
+ATTEMPTS = 5  # of choosing again because somebody else has asked for the same images meanwhile
+BY_LOT = (0.0, 0.0, 0.0)  # reasons of an image that nothing speaks for but the lot
+
+
+class Pool(NamedTuple):
+    """What a strategy sees of a project. Images set aside for testing, unusable ones and the like are not in it."""
+
+    images: np.ndarray  # [m] int
+    labels: np.ndarray  # [m] int32, -1 where not known
+    pending: np.ndarray  # [k] int, places in `images`
+
+
+def pool_of(state: State) -> Pool:
+    """The images to choose from and those that are labelled; disputed ones count as pending."""
+    out = {image for image, standing in state.standing.items() if standing.kind in ("unsure", "unusable")}
+    out |= state.removed
+    images = np.array([i for i in range(len(state.files)) if i not in out and not state.is_reserved(i)], int)
+    labels = np.full(len(state.files), -1, np.int32)
+    for image, label in state.trained().items():
+        labels[image] = label
+    waiting = np.zeros(len(state.files), bool)
+    waiting[[*state.pending, *state.disputed()]] = True
+    labels = labels[images]
+    return Pool(images, labels, np.flatnonzero(waiting[images] & (labels < 0)))
+
+
+def version_of(state: State, policy: str) -> str:
+    """The name of the classifier that the present labels give: how many, and a hash of which."""
+    total = hashlib.blake2b(digest_size=4)
+    trained = state.trained()
+    for image in sorted(trained):
+        total.update(f"{image} {trained[image]} ".encode())
+    pool = (len(state.files), sorted(state.removed), len(state.classes), policy)
+    total.update(repr(pool).encode())
+    return f"{len(trained)}-{total.hexdigest()}"
+
+
+class Advice(NamedTuple):
+    """What a strategy said of a state, and of which."""
+
+    version: str  # of its classifier
+    labels: int  # that it was fitted to
+    pool: Pool
+    suggestion: Suggestion
+
+    @property
+    def classifier(self) -> Classifier | None:
+        """To be stored; None where nothing was labelled."""
+        return Classifier(self.version, self.labels, self.suggestion.head) if self.labels else None
+
+
+def advise(project: Project, suggest: Suggest, policy: str, n: int) -> Advice:
+    """What the strategy says of the present state."""
+    import jax
+
+    with project.lock:
+        state = project.refresh()
+        pool = pool_of(state)
+        version, labels = version_of(state, policy), len(state.trained())
+        latents = project.latents()
+        key = jax.random.fold_in(jax.random.key(state.settings.seed), len(state.asked))
+        classes = max(len(state.classes), 1)
+    if len(pool.images) < len(latents):
+        latents = latents[pool.images]
+    left = int(np.sum(pool.labels < 0)) - len(pool.pending)
+    suggestion = suggest(latents, pool.labels, min(n, left), classes=classes, pending=pool.pending, key=key)
+    return Advice(version, labels, pool, suggestion)
+
+
+def classifier_now(project: Project, suggest: Suggest, policy: str) -> Classifier | None:
+    """The classifier that the present labels give; stored, if it is new. None where nothing is labelled."""
+    with project.lock:
+        state = project.refresh()
+        labels, known = len(state.trained()), project.classifier(version_of(state, policy))
+    if known is not None or not labels:
+        return known
+    classifier = advise(project, suggest, policy, 0).classifier
+    project.write(lambda state: [], classifier)
+    return classifier
+
+
+def ask(project: Project, suggest: Suggest, policy: str, n: int, who: str) -> list[Question]:
+    """Chooses up to n images, and records that `who` was asked; fewer where fewer are left.
+
+    First come those about which annotators disagree, then every so many by lot, for testing, and else what the strategy
+    wants. Nothing that is pending is asked again until it expires, and two that ask at once are given different images.
+    """
+    _expire(project, who)
+    for _ in range(ATTEMPTS):
+        advice = advise(project, suggest, policy, n)
+        questions = _questions(project, n, advice)
+
+        def decide(state: State, questions=questions, version=advice.version) -> list[Entry]:
+            if not questions or not all(_is_free(state, state.place[question.file]) for question in questions):
+                return []
+            body = {"policy": policy, "classifier": version, "questions": [q._asdict() for q in questions]}
+            return [Entry(who, "asked", body)]
+
+        if project.write(decide, advice.classifier) or not questions:
+            return questions
+    raise DataError(f"{project.folder}: others have asked for the same images {ATTEMPTS} times meanwhile; try again")
+
+
+def overdue(state: State) -> list[str]:
+    """Files that were asked for longer ago than the project waits."""
+    last = datetime.now(UTC) - timedelta(hours=state.settings.expire_hours)
+    return [state.files[i] for i, since in state.pending.items() if datetime.fromisoformat(since) < last]
+
+
+def _expire(project: Project, who: str) -> None:
+    if overdue(project.refresh()):
+        project.write(lambda state: [Entry(who, "expired", {"files": files})] if (files := overdue(state)) else [])
+
+
+def _is_free(state: State, image: int) -> bool:
+    standing = state.standing.get(image)
+    return image not in state.pending and image not in state.removed and (not standing or standing.kind == "disputed")
+
+
+def _questions(project: Project, n: int, advice: Advice) -> list[Question]:
+    """The n questions in order, of what the strategy wants, what the lot wants and what is disputed."""
+    pool, found = advice.pool, advice.suggestion
+    scores = dict(zip(pool.images[found.rows].tolist(), found.scores.tolist(), strict=True))
+    reasons = dict(zip(scores, found.reasons.tolist(), strict=True))
+    wanted = list(scores)
+    with project.lock:
+        state = project.state
+        again = [image for image in state.disputed() if image not in state.pending][:n]
+        reserved = [i for i in range(len(state.files)) if state.is_reserved(i) and _is_free(state, i)]
+        drawn = sorted(set(reserved) - set(again), key=lambda image: (state.lots[image], state.digests[image]))
+        asked, tested = len(state.asked), sum(map(state.is_reserved, state.asked))
+        order = list(again)
+        while len(order) < n and (wanted or drawn):
+            due = drawn and tested < state.settings.test_share * (asked + 1) - 0.5
+            order.append(drawn.pop(0) if due or not wanted else wanted.pop(0))
+            tested += state.is_reserved(order[-1])
+            asked += 1
+        latents = np.asarray(project.latents()[order])
+        known = advice.labels > 0 and len(order) > 0
+        probabilities = found.head.probabilities(latents) if known else np.zeros((len(order), 1))
+        return [
+            Question(
+                file=state.files[image],
+                score=round(scores.get(image, 0.0), 6),
+                predicted=state.classes[int(np.argmax(row))] if known else None,
+                probability=round(float(np.max(row)), 4),
+                reasons=[round(value, 3) for value in reasons.get(image, BY_LOT)],
+                testing=state.is_reserved(image),
+                again=image in again,
+            )
+            for image, row in zip(order, probabilities, strict=True)
+        ]

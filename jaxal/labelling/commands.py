@@ -1,0 +1,267 @@
+"""What `jaxal next` and `jaxal label ...` do, as functions of what was asked for; each returns the lines to be printed.
+
+Every one of them raises ValueError (DataError is one), OSError aside, with a message of one line; nothing that was
+acknowledged before is lost then, and nothing half done is left.
+"""
+
+import getpass
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from jaxal.config import InputConfig
+from jaxal.data.dataset import DataError, few
+from jaxal.labelling import answers, exporting, label_studio, predicting, sheet, starting, tables
+from jaxal.labelling.asking import ask
+from jaxal.labelling.choosing import Suggest
+from jaxal.labelling.project import Entry, Project
+from jaxal.labelling.state import Question
+from jaxal.labelling.status import status as standing
+
+Format = Literal["csv", "html", "label-studio"]
+NAMES = {"csv": "next.csv", "html": "next.html", "label-studio": "next.json"}
+
+
+def next_batch(
+    images: Path,
+    labels: Path | None,
+    n: int,
+    *,
+    suggest: Suggest,
+    policy: str,
+    inputs: InputConfig,
+    classes: Sequence[str] = (),
+    format: Format = "csv",
+    out: Path | None = None,
+    image_prefix: str = "",
+) -> list[str]:
+    """`jaxal next`: the n images of a folder to label next, given a table of labels, without a project.
+
+    It is a project for as long as it takes, without test images; latents are kept in the cache of `inputs`.
+    """
+    with tempfile.TemporaryDirectory(prefix="jaxal-next-") as folder:
+        notices = starting.start(
+            Path(folder),
+            image_folder=images,
+            table=None,
+            classes=classes,
+            inputs=inputs,
+            test_share=0.0,
+            expire_hours=1.0,
+            seed=0,
+            who=person(""),
+            cache=Path(inputs.cache_dir).expanduser(),
+        )
+        with Project(Path(folder)) as project:
+            if labels is not None:
+                told = tables.read_answers(labels, project.state, person(""))
+                answers.record(project, told, new_classes=not classes)
+            questions = ask(project, suggest, policy, _at_least_one(n), person(""))
+            return [*notices, *_write(project, questions, policy, format, out or Path(NAMES[format]), image_prefix)]
+
+
+def start(
+    folder: Path,
+    *,
+    images: Path | None,
+    inputs: InputConfig,
+    table: Path | None = None,
+    classes: Sequence[str] = (),
+    test_share: float = 0.1,
+    expire_hours: float = 72.0,
+    seed: int = 0,
+    who: str = "",
+) -> list[str]:
+    """`jaxal label start`: makes a project; see `starting.start`."""
+    notices = starting.start(
+        folder,
+        image_folder=images,
+        table=table,
+        classes=classes,
+        inputs=inputs,
+        test_share=test_share,
+        expire_hours=expire_hours,
+        seed=seed,
+        who=person(who),
+    )
+    with Project(folder) as project:
+        state = project.state
+        aside = sum(map(state.is_reserved, state.live))
+        told = f"{folder}: {len(state.files):,} images, {aside:,} of them set aside by lot for testing"
+        return [*notices, f"{told}; classes: {few(state.classes) or 'those that are met'}"]
+
+
+def look_again(folder: Path, *, remove: Sequence[str] = (), who: str = "") -> list[str]:
+    """`jaxal label images`: takes in the images that were added to the folder, and takes `remove` out."""
+    with Project(folder) as project:
+        if remove:
+            names = tables.Names(project.state)
+            files = [names.find(tables.Cell(name, "remove")) for name in remove]
+            project.write(lambda state: [Entry(person(who), "images_removed", {"files": files})])
+            return [f"removed: {few(files)}"]
+        new, notices = starting.look_again(project, person(who))
+        return [*notices, f"{len(new):,} new images{': ' + few(new) if new else ''}"]
+
+
+def change_classes(
+    folder: Path, *, add: Sequence[str] = (), rename: tuple[str, str] | None = None, who: str = ""
+) -> list[str]:
+    """`jaxal label classes`: new classes, or a new name for one; the labels given so far go with it."""
+    with Project(folder) as project:
+
+        def decide(state) -> list[Entry]:
+            names = list(state.classes)
+            entries = []
+            for name in add:
+                names.append(answers.check_class(names, name, "add"))
+                entries.append(Entry(person(who), "class_added", {"name": name}))
+            if rename is not None:
+                old, new = rename
+                if old not in names:
+                    raise DataError(f"rename: {old!r} is no class; there are {few(names) or 'none'}")
+                answers.check_class(names, new, "rename")
+                entries.append(Entry(person(who), "class_renamed", {"name": old, "to": new}))
+            return entries
+
+        project.write(decide)
+        return [f"classes: {few(project.state.classes) or 'none'}"]
+
+
+def next_(
+    folder: Path,
+    n: int,
+    *,
+    suggest: Suggest,
+    policy: str,
+    who: str = "",
+    format: Format = "csv",
+    out: Path | None = None,
+    image_prefix: str = "",
+) -> list[str]:
+    """`jaxal label next`: asks about n images, and writes them to a table, a sheet or Label Studio tasks."""
+    with Project(folder) as project:
+        questions = ask(project, suggest, policy, _at_least_one(n), person(who))
+        if not questions:
+            left = f"; {len(project.state.pending):,} are asked and not answered yet" if project.state.pending else ""
+            return [f"nothing is left to ask{left}"]
+        return _write(project, questions, policy, format, out or folder / NAMES[format], image_prefix)
+
+
+def add(folder: Path, files: Sequence[Path], *, who: str = "", new_classes: bool = False) -> list[str]:
+    """`jaxal label add`: takes in answers, from tables (.csv) or Label Studio's export (.json).
+
+    Each file is taken whole or not at all; the same file again changes nothing.
+    """
+    if not files:
+        raise ValueError("no file of answers is given; give a .csv table or a .json export of Label Studio")
+    with Project(folder) as project:
+        lines = []
+        for path in files:
+            state = project.refresh()
+            if path.suffix.lower() == ".json":
+                told = label_studio.read_export(path, state)
+            else:
+                told = tables.read_answers(path, state, person(who))
+            lines.append(f"{path}: {answers.record(project, told, new_classes=new_classes)}")
+        lines += [f"disputed: {dispute.file}" for dispute in answers.disputes(project.state)]
+        return lines
+
+
+def status(folder: Path, *, suggest: Suggest, policy: str) -> list[str]:
+    """`jaxal label status`: where the project stands, and whether to go on."""
+    with Project(folder) as project:
+        return standing(project, suggest, policy).lines()
+
+
+def export(folder: Path, out: Path, *, image_prefix: str = "") -> list[str]:
+    """`jaxal label export`: the answers, as a table (.csv), for Label Studio (.json) or for `jaxal run` (.npz)."""
+    with Project(folder) as project:
+        state = project.state
+        if out.suffix == ".csv":
+            exporting.write_text(out, tables.answers_csv(state))
+        elif out.suffix == ".json":
+            prefix = image_prefix or label_studio.prefix_of(state.settings.images)
+            exporting.write_text(out, json.dumps(label_studio.export(state, prefix), ensure_ascii=False, indent=1))
+        elif out.suffix == ".npz":
+            exporting.write_npz(out, project)
+        else:
+            raise ValueError(f"out is {out}; it must end in .csv (table), .json (Label Studio) or .npz (`jaxal run`)")
+    return [str(out)]
+
+
+def predict(folder: Path, out: Path, *, suggest: Suggest, policy: str, images: Path | None = None) -> list[str]:
+    """`jaxal label predict`: calibrated probabilities of new images, or of the project's own without a label.
+
+    Writes a table to `out` (.csv) and, beside it, the classifier (.npz); see `predicting`.
+    """
+    if out.suffix != ".csv":
+        raise ValueError(f"out is {out}; it must end in .csv")
+    with Project(folder) as project:
+        return predicting.predict(project, out, suggest, policy, images)
+
+
+def serve(
+    folder: Path,
+    *,
+    suggest: Suggest,
+    policy: str,
+    host: str = "127.0.0.1",
+    port: int = 8600,
+    token: str = "",
+    batch: int = 5,
+) -> None:
+    """`jaxal label serve`: the page to label on, until it is interrupted; prints its address."""
+    from jaxal.labelling import server, web
+
+    with Project(folder) as project:
+        web.run(lambda access: server.make_app(project, suggest, policy, batch, access), host, port, token)
+
+
+def backend(
+    folder: Path, *, suggest: Suggest, policy: str, host: str = "127.0.0.1", port: int = 9090, token: str = ""
+) -> None:
+    """`jaxal label backend`: Label Studio's ML backend, until it is interrupted; prints its address."""
+    from jaxal.labelling import backend, web
+
+    with Project(folder) as project:
+        web.run(lambda access: backend.make_app(project, suggest, policy, access), host, port, token)
+
+
+def person(who: str) -> str:
+    """Who answers where nobody is named: whoever is logged in."""
+    try:
+        return answers.check_person(who or getpass.getuser(), "who")
+    except OSError:  # an account without a name, in a container
+        return "somebody"
+
+
+def _at_least_one(n: int) -> int:
+    if n < 1:
+        raise ValueError(f"n is {n}; it must be 1 or more")
+    return n
+
+
+def _write(
+    project: Project, questions: Sequence[Question], policy: str, format: Format, out: Path, image_prefix: str
+) -> list[str]:
+    """A batch in a file; returns what is printed: the images in order, and the file."""
+    state = project.state
+    if format == "html":
+        exporting.write_text(out, sheet.render(project, questions, policy))
+    elif format == "label-studio":
+        prefix = image_prefix or label_studio.prefix_of(state.settings.images)
+        version = state.asked[state.place[questions[0].file]].classifier
+        exporting.write_text(out, json.dumps(label_studio.tasks(questions, version, prefix), ensure_ascii=False))
+    else:
+        exporting.write_text(out, tables.questions_csv(questions))
+    width = max(len(question.file) for question in questions)
+    lines = [
+        f"{question.file:{width}}  {_guess(question):24}  {tables.reason(question)}".rstrip() for question in questions
+    ]
+    return [*lines, str(out)]
+
+
+def _guess(question: Question) -> str:
+    return f"{question.predicted} {question.probability:.0%}" if question.predicted else ""

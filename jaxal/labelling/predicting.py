@@ -1,0 +1,77 @@
+"""Predictions of images without a label, and the classifier as a file that anyone can apply."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxal.config import InputConfig
+from jaxal.data.dataset import DataError
+from jaxal.labelling import images
+from jaxal.labelling.asking import classifier_now
+from jaxal.labelling.choosing import Suggest
+from jaxal.labelling.exporting import write_file, write_text
+from jaxal.labelling.log import Classifier
+from jaxal.labelling.project import Project
+from jaxal.labelling.status import temperature
+
+
+def predict(project: Project, out: Path, suggest: Suggest, policy: str, folder: Path | None) -> list[str]:
+    """Writes calibrated probabilities of the images in `folder`, or else of the project's without a label, to a table.
+
+    The table has the columns file, predicted, probability, and one a class. The classifier goes beside it: `kernel`
+    [D, C], `bias` [C], `temperature` [], `class_names` [C], `version` and `encoder` (JSON); probabilities are
+    softmax((latents @ kernel + bias) / temperature). Returns notices and the paths.
+
+    Raises:
+      DataError: one line, where nothing is labelled yet, or the images cannot be read.
+    """
+    classifier = classifier_now(project, suggest, policy)
+    if classifier is None:
+        raise DataError(f"{project.folder}: nothing is labelled yet, so nothing can be predicted")
+    calm = temperature(project, classifier)
+    state = project.state
+    notices: list[str] = []
+    if folder is None:
+        rows = [image for image in state.live if image not in state.standing]
+        files, latents = [state.files[image] for image in rows], np.asarray(project.latents()[rows])
+    elif state.settings.table:
+        raise DataError(f"{project.folder}: its latents came in a table, so the encoder that made them is not known")
+    else:
+        inputs = InputConfig(**state.settings.encoder)
+        found = images.find(folder, [], [], InputConfig())
+        files, notices = found.files, found.notices
+        if not files:
+            raise DataError(f"{folder}: no image that can be read; {'; '.join(notices)}")
+        lazy = images.lazy(folder, files, found.digests)
+        latents = images.embed_images(lazy, inputs, Path(inputs.cache_dir).expanduser())
+    names = state.classes[: len(classifier.head.bias)]
+    probabilities = classifier.head.probabilities(latents, calm)
+    write_text(out, _table(files, probabilities, names))
+    beside = out.with_suffix(".npz")
+    _save(beside, classifier, calm, names, state.settings.encoder)
+    return [*notices, str(out), str(beside)]
+
+
+def _table(files: Sequence[str], probabilities: np.ndarray, names: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "predicted", "probability", *names])
+    for file, row in zip(files, probabilities, strict=True):
+        writer.writerow([file, names[int(row.argmax())], f"{row.max():.4f}", *(f"{p:.4f}" for p in row)])
+    return text.getvalue()
+
+
+def _save(path: Path, classifier: Classifier, calm: float, names: Sequence[str], encoder: dict) -> None:
+    arrays = {
+        "kernel": classifier.head.kernel,
+        "bias": classifier.head.bias,
+        "temperature": np.float32(calm),
+        "class_names": np.array(names),
+        "version": np.array(classifier.version),
+        "encoder": np.array(json.dumps(encoder)),
+    }
+    write_file(path, lambda file: np.savez(file, **arrays))
