@@ -4,10 +4,11 @@ Every one of them raises ValueError (DataError is one), OSError aside, with a me
 acknowledged before is lost then, and nothing half done is left.
 """
 
+import contextlib
 import getpass
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -211,22 +212,42 @@ def serve(
     port: int = 8600,
     token: str = "",
     batch: int = 5,
+    who: str = "",
 ) -> None:
     """`jaxal label serve`: the page to label on, until it is interrupted; prints its address."""
-    from jaxal.labelling import server, web
+    with _extra():
+        from jaxal.labelling import server, web
 
     with Project(folder) as project:
-        web.run(lambda access: server.make_app(project, suggest, policy, batch, access), host, port, token)
+        web.run(lambda access: server.make_app(project, suggest, policy, batch, access, person(who)), host, port, token)
 
 
 def backend(
-    folder: Path, *, suggest: Suggest, policy: str, host: str = "127.0.0.1", port: int = 9090, token: str = ""
+    folder: Path,
+    *,
+    suggest: Suggest,
+    policy: str,
+    host: str = "127.0.0.1",
+    port: int = 9090,
+    token: str = "",
+    who: str = "",
 ) -> None:
     """`jaxal label backend`: Label Studio's ML backend, until it is interrupted; prints its address."""
-    from jaxal.labelling import backend, web
+    with _extra():
+        from jaxal.labelling import backend as application
+        from jaxal.labelling import web
 
     with Project(folder) as project:
-        web.run(lambda access: backend.make_app(project, suggest, policy, access), host, port, token)
+        web.run(lambda access: application.make_app(project, suggest, policy, access, person(who)), host, port, token)
+
+
+@contextlib.contextmanager
+def _extra() -> Iterator[None]:
+    """Where what serving needs is imported; it may not be installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{error.name} is not installed; to serve: pip install 'jaxal[label]'") from None
 
 
 def person(who: str) -> str:
