@@ -143,8 +143,8 @@ def read_controls(config: Any) -> Controls:
 def _written(project: Project, body: dict[str, Any]):
     """Takes in annotations that were made or changed."""
     annotations, tasks = body.get("annotation"), body.get("task")
-    several = annotations if isinstance(annotations, list) else [annotations]
-    beside = tasks if isinstance(tasks, list) else [tasks] * len(several)
+    several: list[Any] = annotations if isinstance(annotations, list) else [annotations]
+    beside: list[Any] = tasks if isinstance(tasks, list) else [tasks] * len(several)
     if len(beside) != len(several) or not all(isinstance(task, dict) for task in beside):
         raise DataError("field task: the annotation's task is expected; let the webhook send its payload")
     names = Names(project.refresh())
@@ -153,7 +153,7 @@ def _written(project: Project, body: dict[str, Any]):
         where = f"task {task.get('id')}"
         answer = label_studio.read_annotation(annotation, label_studio.find_file(task, names, where), where)
         answers += [] if answer is None else [answer]
-    return record(project, answers)
+    return record(project, answers, new_classes=True)
 
 
 def _deleted(project: Project, body: dict[str, Any]) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -82,9 +83,7 @@ def make_app(project: Project, suggest: Suggest, policy: str, batch: int, access
         *(page(name, media) for name, media in PAGE.items()),
         Route("/image/{image:int}", told(picture)),
         api("next", lambda who, body: None),
-        api(
-            "answer", lambda who, body: desk[0].answer(who, *(_text(body, key) for key in ("file", "label", "origin")))
-        ),
+        api("answer", lambda who, body: desk[0].answer(who, *map(partial(_text, body), ("file", "label", "origin")))),
         api("skip", lambda who, body: desk[0].skip(who, _text(body, "file"))),
         api("undo", lambda who, body: {"undone": desk[0].undo(who, _text(body, "origin"))}),
         api("class", lambda who, body: desk[0].add_class(who, _text(body, "name"))),

@@ -39,12 +39,13 @@ class Access(NamedTuple):
 
 
 class Guard:
-    """Lets through requests with the token, to a host of ours, from no foreign page, with no more than `limit` bytes."""
+    """Lets requests with the token through, to a host of ours, from no foreign page, of no more than `limit` bytes."""
 
     def __init__(self, app: ASGIApp, access: Access, limit: int):
         self.app, self.access, self.limit = app, access, limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI's interface."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -153,9 +154,7 @@ def run(make: Callable[[Access], ASGIApp], host: str, port: int, token: str) -> 
         address = f"[{host}]" if family == socket.AF_INET6 else host
         print(f"http://{address}:{listener.getsockname()[1]}/{token}/", flush=True)
         if not _is_loopback(host):
-            print(
-                "open to the network, unencrypted: whoever knows this address sees the images and can label", flush=True
-            )
+            print("open to the network, unencrypted: whoever knows this address sees the images", flush=True)
         names = frozenset({"localhost", host.casefold(), socket.gethostname().casefold()})
         # The log of requests would hold the token.
         config = uvicorn.Config(

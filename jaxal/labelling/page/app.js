@@ -8,6 +8,7 @@ const $ = (id) => document.getElementById(id);
 const stored = (key, fallback) => { try { return JSON.parse(localStorage.getItem(key)) ?? fallback; } catch { return fallback; } };
 const store = (key, value) => localStorage.setItem(key, JSON.stringify(value));
 const place = location.pathname;
+const FEW = 4;                     // test images below which a share of them says nothing
 const OUTBOX = `jaxal outbox ${place} `;
 const random = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
 
@@ -213,9 +214,10 @@ function showSummary() {
   showClasses(classes);
   if (summary.verdict) {
     const [low, high] = summary.interval.map((x) => Math.round(100 * x));
-    $("accuracy").innerHTML = summary.tests
-      ? `<b>${Math.round(100 * summary.accuracy)}%</b> right on ${summary.tests} images drawn by lot (95% interval ${low}–${high}%)`
-      : "";
+    const tests = `${summary.tests} ${summary.tests === 1 ? "image" : "images"} drawn by lot`;
+    $("accuracy").innerHTML = !summary.tests ? ""
+      : summary.tests < FEW ? `${Math.round(summary.tests * summary.accuracy)} of ${tests} predicted right so far.`
+        : `<b>${Math.round(100 * summary.accuracy)}%</b> right on ${tests} (95% interval ${low}–${high}%)`;
     $("verdict").textContent = summary.verdict;
     drawCurve();
   } else {
@@ -253,8 +255,9 @@ function showClasses(classes) {
 
 function drawCurve() {
   const points = summary.curve, svg = $("curve"), ahead = summary.forecast;
-  svg.style.display = points.length > 1 ? "" : "none";
-  if (points.length < 2) return;
+  const shown = points.length > 1 && summary.tests >= FEW;
+  svg.style.display = shown ? "" : "none";
+  if (!shown) return;
   const last = points.at(-1), most = ahead ? ahead.labels : last.labels;
   const floor = Math.max(0, Math.floor(10 * Math.min(...points.map((p) => p.accuracy), summary.interval[0])) / 10);
   const x = (n) => 34 + 256 * (n - points[0].labels) / Math.max(most - points[0].labels, 1);
@@ -296,9 +299,10 @@ function problem(text) {
 
 function start() {
   $("person").textContent = who;
+  $("person").hidden = !who;
   show();
   outbox.length ? flush() : poll();
 }
 
-show();
-if (who) start(); else open($("who"));
+start();
+if (!who) open($("who"));
