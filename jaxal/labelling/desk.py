@@ -5,7 +5,7 @@ What counts is in the log; what is only here (who looks at what right now) may b
 
 import threading
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxal.data.dataset import DataError
 from jaxal.labelling.answers import Told, check_class, record
@@ -21,6 +21,14 @@ RETRY = 5.0  # seconds until it is tried again after there was nothing to ask, o
 PATIENCE = 2.0  # seconds that a request waits for a batch that is being chosen
 
 
+class Hand(NamedTuple):
+    """An image in somebody's hands."""
+
+    who: str
+    since: float
+    asked: str  # when it was asked for; once it is asked anew, because people disagree, it is anybody's
+
+
 class Desk:
     """Hands out images, takes answers, and has the next batch chosen in a thread of its own."""
 
@@ -28,7 +36,7 @@ class Desk:
         self._project, self._suggest, self._policy = project, suggest, policy
         self._batch, self._who = batch, who
         self._changed = threading.Condition(project.lock)
-        self._hands: dict[int, tuple[str, float]] = {}  # image -> who has it, since when
+        self._hands: dict[int, Hand] = {}  # image -> who has it
         self._skipped: dict[str, list[int]] = {}
         self._redo: dict[str, list[int]] = {}  # images whose answers a person has just withdrawn, the last one first
         self._seen: dict[str, float] = {}  # person -> when last heard of
@@ -60,7 +68,7 @@ class Desk:
                     break
                 self._changed.wait(PATIENCE / 4)
             now = time.monotonic()
-            self._hands |= {image: (who, now) for image in images}
+            self._hands |= {image: Hand(who, now, state.asked[image].at) for image in images}
             return [self._question(state, image, who) for image in images]
 
     def answer(self, who: str, file: str, label: str, origin: str) -> None:
@@ -126,7 +134,7 @@ class Desk:
 
     def _put_down(self, who: str, file: str) -> None:
         image = self._image(file)
-        if self._hands.get(image, ("", 0.0))[0] == who:
+        if image in self._hands and self._hands[image].who == who:
             del self._hands[image]
         self._redo[who] = [other for other in self._redo.get(who, []) if other != image]
         self._seen[who] = time.monotonic()
@@ -135,9 +143,13 @@ class Desk:
     def _choose(self, state: State, who: str) -> list[int]:
         """Images for a person: those undone, those in hand, free ones as they were asked, and what they skipped."""
         now = time.monotonic()
-        self._hands = {i: (name, at) for i, (name, at) in self._hands.items() if i in state.pending and now - at < HELD}
+        self._hands = {
+            image: hand
+            for image, hand in self._hands.items()
+            if image in state.pending and now - hand.since < HELD and hand.asked == state.asked[image].at
+        }
         redo = [image for image in self._redo.get(who, []) if image not in state.removed]
-        own = [image for image, (name, _) in self._hands.items() if name == who and image not in redo]
+        own = [image for image, hand in self._hands.items() if hand.who == who and image not in redo]
         skipped = self._skipped[who] = [image for image in self._skipped.get(who, []) if image in state.pending]
         taken = {*self._hands, *skipped, *(image for images in self._redo.values() for image in images)}
         free = [image for image in state.pending if image not in taken]

@@ -17,6 +17,7 @@ let outbox = Object.keys(localStorage).filter((key) => key.startsWith(OUTBOX))  
   .map((key) => stored(key, null)).filter(Boolean).sort((a, b) => a.at - b.at);
 let questions = [];                // the first is the one on show
 let summary = null;
+const broken = new Map();          // images that cannot be shown, and why
 let sending = false, failures = 0, polling = null;
 
 // ---- talking to the server
@@ -149,11 +150,12 @@ $("zoom").onclick = zoom;
 $("new").onclick = () => open($("add"));
 $("person").onclick = () => open($("who"));
 $("image").ondblclick = zoom;
-$("image").onerror = () => {
-  if (!questions[0]) return;
-  $("image").hidden = true;
-  $("broken").hidden = false;
-  fetch($("image").src).then((r) => r.json()).then((a) => { $("broken-why").textContent = a.error; }, () => {});
+$("image").onerror = async () => {
+  const image = questions[0]?.image;
+  if (image === undefined) return;
+  const answer = await fetch(`image/${image}`).then((response) => response.json()).catch(() => ({}));
+  broken.set(image, answer.error ?? "The server does not answer.");
+  show();
 };
 
 function open(dialog) {
@@ -180,11 +182,13 @@ addEventListener("online", flush);
 function show() {
   const question = questions[0];
   const finished = !question && summary && !summary.left;
-  $("broken").hidden = true;
-  $("image").hidden = !question;
+  const fault = question && broken.get(question.image);
+  $("broken").hidden = !fault;
+  $("broken-why").textContent = fault ?? "";
+  $("image").hidden = !question || Boolean(fault);
   $("waiting").hidden = Boolean(question) || finished;
   $("finished").hidden = !finished;
-  $("zoom").hidden = !question;
+  $("zoom").hidden = $("image").hidden;
   $("file").textContent = question ? question.file : "";
   if (question) {
     const source = `image/${question.image}`;
