@@ -40,7 +40,8 @@ class Desk:
         self._skipped: dict[str, list[int]] = {}
         self._redo: dict[str, list[int]] = {}  # images whose answers a person has just withdrawn, the last one first
         self._seen: dict[str, float] = {}  # person -> when last heard of
-        self._summary: dict[str, Any] = {}
+        self._summary: dict[str, Any] = {}  # of `status`, once it is known
+        self._judged = -batch  # answers that there were when it was
         self._problem = ""
         self._left = True  # whether there was anything left to ask the last time
         self._tried = (-1, 0.0)  # event after which that was, and when
@@ -171,9 +172,9 @@ class Desk:
             "own": who in said,
         }
 
-    def _due(self) -> bool:
+    def _must_ask(self) -> bool:
         """Whether more images are to be chosen, so that everybody has some ahead."""
-        state, now = self._project.refresh(), time.monotonic()
+        state, now = self._project.state, time.monotonic()
         last, tried = self._tried
         if not self._left and state.last == last and now - tried < RETRY:
             return False
@@ -181,26 +182,40 @@ class Desk:
         busy = {*self._hands, *(image for skipped in self._skipped.values() for image in skipped)}
         return sum(image not in busy for image in state.pending) < self._batch * people
 
+    def _must_judge(self) -> bool:
+        """Whether the classifier's quality is not known yet, or known from fewer answers than there are by now."""
+        return abs(len(self._project.state.answers) - self._judged) >= self._batch
+
     def _work(self) -> None:
-        """Chooses whenever there are too few ahead, and judges the classifier after that."""
+        """Chooses whenever there are too few ahead, and judges the classifier now and then."""
         while True:
             with self._changed:
-                while not self._closing and not self._due():
+                while True:
+                    self._project.refresh()
+                    asking, judging = self._must_ask(), self._must_judge()
+                    if self._closing or asking or judging:
+                        break
                     self._changed.wait(1.0)
                 if self._closing:
                     return
-                self._tried = (self._project.state.last, time.monotonic())
-            found, summary, problem = [], {}, ""
+                state = self._project.state
+                if asking:
+                    self._tried = (state.last, time.monotonic())
+                if judging:
+                    self._judged = len(state.answers)
+            left, summary, problem = self._left, self._summary, ""
             try:
-                found = ask(self._project, self._suggest, self._policy, self._batch, self._who)
-                with self._changed:
-                    self._left = bool(found)
-                    self._changed.notify_all()
-                summary = status(self._project, self._suggest, self._policy).summary()
+                if asking:
+                    left = False
+                    left = bool(ask(self._project, self._suggest, self._policy, self._batch, self._who))
+                    self._tell(left, summary, problem)
+                if judging:
+                    summary = status(self._project, self._suggest, self._policy).summary()
             except Exception as error:  # whatever it is, people must be told, and what they answer still be kept
                 problem = str(error) or type(error).__name__
-            with self._changed:
-                self._left = bool(found)
-                self._summary = summary or self._summary
-                self._problem = problem
-                self._changed.notify_all()
+            self._tell(left, summary, problem)
+
+    def _tell(self, left: bool, summary: dict[str, Any], problem: str) -> None:
+        with self._changed:
+            self._left, self._summary, self._problem = left, summary, problem
+            self._changed.notify_all()

@@ -250,6 +250,7 @@ function showClasses(classes) {
       return button;
     }));
     box.classList.toggle("many", classes.length > 3);
+    box.classList.toggle("crowd", classes.length > 5);
   }
   classes.forEach((c, i) => {
     box.children[i].querySelector(".count").textContent = c.count;
