@@ -148,7 +148,8 @@ def test_answers_survive_the_way_out_and_in(tmp_path):
     folder, other = make(tmp_path / "1"), make(tmp_path / "2")
     with Project(folder) as project:
         tell(project, {"row 1": "A", "row 2": "unsure", "row 3": "B"}, "anna@x.org")
-        tell(project, {"row 1": "B"}, "ben@x.org")
+        tell(project, {"row 1": "B"}, "ben")
+        tell(project, {"row 5": "B"}, "label-studio 3")
         said = {i: {who: a.label for who, a in given.items()} for i, given in project.state.answers.items()}
     for name in ("out.csv", "out.json"):
         export(folder, tmp_path / name)

@@ -227,3 +227,28 @@ def test_nothing_but_serving_imports_the_server():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_batch_that_cannot_be_written_was_not_asked(tmp_path, project):
+    (tmp_path / "in the way").write_text("a file")
+    with pytest.raises(DataError, match="cannot be written"):
+        commands.next_(project, 3, out=tmp_path / "in the way" / "next.csv", **HOW)
+    with Project(project) as opened:
+        assert opened.state.pending == {} == opened.state.asked
+
+
+def test_the_simulated_labeller_finds_both_ways_identical():
+    import importlib.util
+    from pathlib import Path
+
+    path = Path(__file__).parent.parent / "experiments" / "simulated_labeller.py"
+    spec = importlib.util.spec_from_file_location("simulated_labeller", path)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    data = script.cut("digits", 300, 0)
+    first = script.initial_rows(data, 0)
+    told = list(script.through_commands(data, first, 4, 30, suggest, 0))
+    assert told == list(script.on_arrays(data, first, 4, 30, suggest, 0))
+    assert [point.labels for point in told] == [10, 14, 18, 22, 26, 30]
+    assert told[-1].accuracy > told[0].accuracy

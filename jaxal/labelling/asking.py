@@ -1,6 +1,7 @@
 """What is asked next: a project's state as arguments of `Suggest`, test images by lot, and what is pending."""
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -93,16 +94,33 @@ def classifier_now(project: Project, suggest: Suggest, policy: str) -> Classifie
     return classifier
 
 
-def ask(project: Project, suggest: Suggest, policy: str, n: int, who: str) -> list[Question]:
+def _nowhere(questions: list[Question], version: str) -> None:
+    """Questions that whoever asks is handed by `ask` itself."""
+
+
+def ask(
+    project: Project,
+    suggest: Suggest,
+    policy: str,
+    n: int,
+    who: str,
+    deliver: Callable[[list[Question], str], None] = _nowhere,
+) -> list[Question]:
     """Chooses up to n images, and records that `who` was asked; fewer where fewer are left.
 
     First come those about which annotators disagree, then every so many by lot, for testing, and else what the strategy
     wants. Nothing that is pending is asked again until it expires, and two that ask at once are given different images.
+
+    `deliver` (questions, classifier's version) hands them over before it is recorded that they were asked: what it
+    raises leaves them unasked, rather than asked and seen by nobody. It is called again where others were faster.
     """
     _expire(project, who)
     for _ in range(ATTEMPTS):
         advice = advise(project, suggest, policy, n)
         questions = _questions(project, n, advice)
+
+        if questions:
+            deliver(questions, advice.version)
 
         def decide(state: State, questions=questions, version=advice.version) -> list[Entry]:
             if not questions or not all(_is_free(state, state.place[question.file]) for question in questions):

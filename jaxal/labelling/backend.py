@@ -20,7 +20,7 @@ from starlette.routing import Route
 from jaxal.data.dataset import DataError
 from jaxal.labelling import label_studio
 from jaxal.labelling.answers import check_class, record
-from jaxal.labelling.asking import ask, classifier_now
+from jaxal.labelling.asking import ask, classifier_now, version_of
 from jaxal.labelling.choosing import Suggest
 from jaxal.labelling.project import Entry, Project
 from jaxal.labelling.state import RESERVED
@@ -61,8 +61,8 @@ def make_app(project: Project, suggest: Suggest, policy: str, access: Access, wh
         return {"model_version": model_version()}
 
     def model_version() -> str:
-        classifier = classifier_now(project, suggest, policy)
-        return f"{policy} {classifier.version if classifier else 'unfitted'}"
+        # of the classifier that the answers give, fitted or not: Label Studio waits 3 s for /setup
+        return f"{policy} {version_of(project.refresh(), policy)}"
 
     def predict(body: dict[str, Any]) -> dict[str, Any]:
         tasks = body.get("tasks")

@@ -9,6 +9,7 @@ import getpass
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -59,8 +60,10 @@ def next_batch(
             if labels is not None:
                 told = tables.read_answers(labels, project.state, person(""))
                 answers.record(project, told, new_classes=not classes)
-            questions = ask(project, suggest, policy, _at_least_one(n), person(""))
-            return [*notices, *_write(project, questions, policy, format, out or Path(NAMES[format]), image_prefix)]
+            file = out or Path(NAMES[format])
+            deliver = partial(_write, project, policy, format, file, image_prefix)
+            questions = ask(project, suggest, policy, _at_least_one(n), person(""), deliver)
+            return [*notices, *_said(questions, file)]
 
 
 def start(
@@ -143,11 +146,10 @@ def next_(
 ) -> list[str]:
     """`jaxal label next`: asks about n images, and writes them to a table, a sheet or Label Studio tasks."""
     with Project(folder) as project:
-        questions = ask(project, suggest, policy, _at_least_one(n), person(who))
-        if not questions:
-            left = f"; {len(project.state.pending):,} are asked and not answered yet" if project.state.pending else ""
-            return [f"nothing is left to ask{left}"]
-        return _write(project, questions, policy, format, out or folder / NAMES[format], image_prefix)
+        file = out or folder / NAMES[format]
+        deliver = partial(_write, project, policy, format, file, image_prefix)
+        questions = ask(project, suggest, policy, _at_least_one(n), person(who), deliver)
+        return _said(questions, file, len(project.state.pending))
 
 
 def add(folder: Path, files: Sequence[Path], *, who: str = "", new_classes: bool = False) -> list[str]:
@@ -265,24 +267,30 @@ def _at_least_one(n: int) -> int:
 
 
 def _write(
-    project: Project, questions: Sequence[Question], policy: str, format: Format, out: Path, image_prefix: str
-) -> list[str]:
-    """A batch in a file; returns what is printed: the images in order, and the file."""
-    state = project.state
+    project: Project,
+    policy: str,
+    format: Format,
+    out: Path,
+    image_prefix: str,
+    questions: Sequence[Question],
+    version: str,
+) -> None:
+    """A batch into a file."""
     if format == "html":
-        exporting.write_text(out, sheet.render(project, questions, policy))
+        text = sheet.render(project, questions, policy)
     elif format == "label-studio":
-        prefix = image_prefix or label_studio.prefix_of(state.settings.images)
-        version = state.asked[state.place[questions[0].file]].classifier
-        exporting.write_text(out, json.dumps(label_studio.tasks(questions, version, prefix), ensure_ascii=False))
+        prefix = image_prefix or label_studio.prefix_of(project.state.settings.images)
+        text = json.dumps(label_studio.tasks(questions, version, prefix), ensure_ascii=False)
     else:
-        exporting.write_text(out, tables.questions_csv(questions))
+        text = tables.questions_csv(questions)
+    exporting.write_text(out, text)
+
+
+def _said(questions: Sequence[Question], out: Path, pending: int = 0) -> list[str]:
+    """What is printed of a batch: the images in order, and the file."""
+    if not questions:
+        left = f"; {pending:,} are asked and not answered yet" if pending else ""
+        return [f"nothing is left to ask{left}"]
     width = max(len(question.file) for question in questions)
-    lines = [
-        f"{question.file:{width}}  {_guess(question):24}  {tables.reason(question)}".rstrip() for question in questions
-    ]
-    return [*lines, str(out)]
-
-
-def _guess(question: Question) -> str:
-    return f"{question.predicted} {question.probability:.0%}" if question.predicted else ""
+    guess = lambda q: f"{q.predicted} {q.probability:.0%}" if q.predicted else ""
+    return [*(f"{q.file:{width}}  {guess(q):24}  {tables.reason(q)}".rstrip() for q in questions), str(out)]

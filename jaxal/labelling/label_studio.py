@@ -18,6 +18,7 @@ from jaxal.labelling.state import RESERVED, UNSURE, UNUSABLE, WITHDRAWN, Questio
 from jaxal.labelling.tables import LARGEST, Cell, Names
 
 SERVED = "/data/local-files/?d="  # where Label Studio serves local files from
+NUMBERED = "label-studio"  # before the number of a user whose name Label Studio does not tell
 FROM, TO = "label", "image"  # names of the controls in the configuration
 
 
@@ -65,13 +66,18 @@ def tasks(questions: Sequence[Question], version: str, prefix: str) -> list[dict
 
 
 def export(state: State, prefix: str) -> list[dict[str, Any]]:
-    """Every image with an answer, as tasks with annotations."""
+    """Every image with an answer, as tasks with annotations.
+
+    Label Studio refuses annotators that it does not know, so only those have a `completed_by` who came from there or
+    have an e-mail address for a name; `annotator`, which it passes over, has the names of all.
+    """
     return [
         {
             "data": {"image": address(state.files[image], prefix), "file": state.files[image]},
             "annotations": [
                 {
-                    "completed_by": {"email": who},
+                    "annotator": who,
+                    **_completed_by(who),
                     "created_at": answer.at,
                     "updated_at": answer.at,
                     "was_cancelled": False,
@@ -158,7 +164,7 @@ def read_annotation(annotation: Any, file: str, where: str) -> Told | None:
     label = choices[0].casefold() if choices[0].casefold() in (UNSURE, UNUSABLE) else choices[0]
     if label == WITHDRAWN:
         raise DataError(f"{place}: {label!r} is no answer; delete the annotation instead")
-    who = person(annotation.get("completed_by"))
+    who = person(annotation.get("annotator") or annotation.get("completed_by"))
     updated = annotation.get("updated_at") or annotation.get("created_at")
     source = f"label-studio:{annotation['id']}" if "id" in annotation else None
     origin = f"{source or f'label-studio {file} {who}'} {label} {updated}"
@@ -166,9 +172,16 @@ def read_annotation(annotation: Any, file: str, where: str) -> Told | None:
 
 
 def person(completed_by: Any) -> str:
-    """An annotator's name, from what stands in `completed_by`: a number, or an object with an e-mail address."""
+    """An annotator's name, from a name, a number, or an object with an e-mail address."""
     if isinstance(completed_by, dict):
         completed_by = completed_by.get("email") or completed_by.get("id")
     if isinstance(completed_by, str) and completed_by.strip():
         return completed_by.strip()
-    return f"label-studio {completed_by}" if isinstance(completed_by, int) else "label-studio"
+    return f"{NUMBERED} {completed_by}" if isinstance(completed_by, int) else NUMBERED
+
+
+def _completed_by(who: str) -> dict[str, Any]:
+    name, _, number = who.rpartition(" ")
+    if name == NUMBERED and number.isdecimal():
+        return {"completed_by": int(number)}
+    return {"completed_by": {"email": who}} if "@" in who else {}

@@ -8,6 +8,7 @@ import jinja2
 from jaxal.data.dataset import DataError
 from jaxal.labelling import images
 from jaxal.labelling.choosing import REASONS
+from jaxal.labelling.log import now
 from jaxal.labelling.project import Project
 from jaxal.labelling.state import Question
 from jaxal.labelling.tables import reason
@@ -36,6 +37,5 @@ def render(project: Project, questions: Sequence[Question], policy: str) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("jaxal.labelling"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    asked = state.asked[state.place[questions[0].file]]
-    page = {"cards": cards, "policy": policy, "at": asked.at[:16].replace("T", " "), "classes": state.classes}
+    page = {"cards": cards, "policy": policy, "at": now()[:16].replace("T", " "), "classes": state.classes}
     return environment.get_template("sheet.html.jinja").render(page)

@@ -121,7 +121,7 @@ def status(project: Project, suggest: Suggest, policy: str) -> Status:
     found = quality.accuracy(right[-1] if history else np.zeros(0, bool))
     ahead = quality.forecast(fitted, right) if history else None
     recent = history[-quality.STABLE_ROUNDS - 1 :]
-    steady = quality.stability(fitted, [_padded(c, latents[live], names).argmax(-1) for c in recent])
+    steady = quality.stability(fitted, [_padded(c, latents, names).argmax(-1)[live] for c in recent])
     return Status(
         **rest,  # pyright: ignore[reportArgumentType]
         version=classifier.version if classifier else None,

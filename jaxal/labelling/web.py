@@ -123,12 +123,12 @@ async def read_object(request: Request) -> dict[str, Any]:
 
 
 def told(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Any]]:
-    """An endpoint whose DataErrors are answered with 400 and {"error": line}."""
+    """An endpoint whose ValueErrors (DataError is one) are answered with 400 and {"error": line}."""
 
     async def wrapped(request: Request) -> Any:
         try:
             return await endpoint(request)
-        except DataError as error:
+        except ValueError as error:
             return JSONResponse({"error": str(error)}, 400)
 
     return wrapped
