@@ -110,6 +110,23 @@ def test_what_cannot_be_read_is_told_and_what_is_added_is_found(project, scans):
         np.testing.assert_allclose(opened.latents()[:24], before, atol=1e-6)
 
 
+def test_files_that_cannot_be_read_stay_a_notice(project, scans):
+    said = commands.look_again(project)  # the folder's only new file is notes.txt
+    assert "notes.txt" in said[0] and said[-1] == "0 new images"
+
+
+def test_a_start_that_was_interrupted_goes_on(tmp_path, scans, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(commands.starting.log, "create", interrupted)
+        commands.start(tmp_path / "p", images=scans, inputs=PIXELS)
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "p" / "latents").iterdir()}
+    commands.start(tmp_path / "p", images=scans, inputs=PIXELS)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "p" / "latents").iterdir()} == made != {}
+
+
 def test_without_a_project(tmp_path, scans, monkeypatch):
     monkeypatch.chdir(tmp_path)
     labels = tmp_path / "labels.csv"

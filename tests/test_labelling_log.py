@@ -47,6 +47,13 @@ def test_writing_is_synchronous_and_ahead(tmp_path):
         assert opened._connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
+def test_a_project_at_rest_is_one_file(tmp_path):
+    folder = make(tmp_path)
+    with Project(folder) as project:
+        tell(project, {project.state.files[0]: "A"})
+    assert sorted(path.name for path in folder.iterdir()) == ["latents", log.NAME]
+
+
 def test_a_project_is_made_once(tmp_path):
     folder = make(tmp_path)
     before = (folder / log.NAME).read_bytes()

@@ -71,17 +71,25 @@ def test_stability_counts_what_the_last_labels_changed():
     b[:10] = 0
     found = quality.stability([10, 20, 30], [a, b, b])
     assert found is not None
-    assert (found.labels, found.changed) == (10, 0.0)
+    assert (found.labels, found.changed, found.rounds) == (10, 0.0, 2)
     assert found.kappa == pytest.approx((quality.cohen(a, b) + 1) / 2)
     assert quality.stability([10], [a]) is None
+
+
+def test_rounds_are_ten_labels_or_a_tenth_apart():
+    of = lambda labels: [labels[place] for place in quality.rounds(labels)]
+    assert of([]) == [] and of([3]) == [3] and of([3, 12]) == [12] and of([3, 13]) == [3, 13]
+    assert of(list(range(1, 60))) == [29, 39, 49, 59]
+    assert of(list(range(5, 1001, 5))) == [725, 810, 900, 1000]
 
 
 def test_the_sentence():
     good, few = quality.Accuracy(45, 50, 0.79, 0.96), quality.Accuracy(4, 5, 0.4, 0.97)
     up, flat = quality.Forecast(200, 0.95, 0.03, 0.01, 0.05), quality.Forecast(200, 0.9, 0.002, -0.01, 0.01)
-    loose, firm = quality.Stability(10, 0.06, 0.9), quality.Stability(10, 0.001, 0.998)
+    loose, firm = quality.Stability(10, 0.06, 0.9, 3), quality.Stability(10, 0.001, 0.998, 3)
     assert quality.verdict(good, flat, firm, 100).startswith("Stop: the last 10 labels changed 0.1% of the predictions")
     assert quality.verdict(good, up, firm, 100).startswith("Go on")
+    assert quality.verdict(good, flat, firm._replace(rounds=2), 100).startswith("Go on")
     assert quality.verdict(good, flat, loose, 100).startswith("Go on")
     assert quality.verdict(few, flat, firm, 100).startswith("Go on: 5 of the 10 test images")
     assert quality.verdict(good, None, None, 100).startswith("Go on: 90% of 50 test images are right")

@@ -217,6 +217,17 @@ def test_the_next_batch_is_there_before_the_last_is_done(client, project):
     assert events[-1].body["classifier"] != events[0].body["classifier"]
 
 
+def test_the_page_sees_what_others_add_meanwhile(client, project, tmp_path):
+    first = post(client, "next").json()
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\nscan 5.png,dark\nscan 6.png,bright\n")
+    commands.add(project.folder, [table], who="by table")
+    later = post(client, "next").json()
+    assert later["summary"]["counts"]["labelled"] == first["summary"]["counts"].get("labelled", 0) + 2
+    assert "by table" in later["summary"]["people"]
+    assert not {"scan 5.png", "scan 6.png"} & {question["file"] for question in later["questions"]}
+
+
 def test_disputed_images_come_back_with_what_was_said(client, project):
     file = post(client, "next").json()["questions"][0]["file"]
     tell(project, {file: "dark"}, "anna")

@@ -173,7 +173,7 @@ def _questions(project: Project, n: int, advice: Advice) -> list[Question]:
         return [
             Question(
                 file=state.files[image],
-                score=round(scores.get(image, 0.0), 6),
+                score=round(float(np.nan_to_num(scores.get(image, 0.0))), 6),  # JSON has no infinity
                 predicted=state.classes[int(np.argmax(row))] if known else None,
                 probability=round(float(np.max(row)), 4),
                 reasons=[round(value, 3) for value in reasons.get(image, BY_LOT)],

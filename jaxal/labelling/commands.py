@@ -256,7 +256,7 @@ def person(who: str) -> str:
     """Who answers where nobody is named: whoever is logged in."""
     try:
         return answers.check_person(who or getpass.getuser(), "who")
-    except OSError:  # an account without a name, in a container
+    except (OSError, KeyError):  # an account without a name, in a container
         return "somebody"
 
 

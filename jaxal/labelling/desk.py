@@ -124,7 +124,7 @@ class Desk:
                 "people": sorted({name for given in state.answers.values() for name in given}),
                 "disputes": len(state.disputed()),
                 "problem": self._problem,
-                "left": self._left or bool(state.pending),
+                "left": self._left or bool(self._choose(state, who)),
             }
 
     def _image(self, file: str) -> int:

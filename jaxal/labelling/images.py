@@ -50,7 +50,12 @@ def find(folder: Path, known: Sequence[str], digests: Sequence[str], inputs: Inp
     notices = [f"{count(unnamed)} left out, as their names cannot be printed: {some(unnamed)}"] if unnamed else []
     if not new:
         return Found([], [], None, notices)
-    images, rows, faults = read_images([folder / path for path in new], read_file, strict=inputs.strict)
+    try:
+        images, rows, faults = read_images([folder / path for path in new], read_file, strict=inputs.strict)
+    except DataError as error:
+        if inputs.strict:
+            raise
+        return Found([], [], None, [*notices, str(error)])  # none of them can be read
     first = set(digests)
     keep, copies = [], []
     for row, value in zip(rows, images.digests, strict=True):

@@ -189,7 +189,8 @@ def create(folder: Path, who: str, events: list[tuple[str, dict[str, Any]]]) -> 
 def _write_first(path: str, who: str, events: list[tuple[str, dict[str, Any]]]) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
-        connection.executescript(f"PRAGMA synchronous=FULL; BEGIN; {SCHEMA}")
+        # Ahead-logging from the start, as two that open a file cannot both change its mode.
+        connection.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; BEGIN; {SCHEMA}")
         for kind, body in events:
             _insert(connection, now(), who, kind, body)
         connection.execute("COMMIT")
@@ -213,7 +214,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         # Threads of the server take turns under its lock.
         connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
     except sqlite3.Error as error:
         raise DataError(_line(path, error)) from None

@@ -59,9 +59,10 @@ class Forecast(NamedTuple):
 class Stability(NamedTuple):
     """How much the last labels changed."""
 
-    labels: int  # added since the classifier before
-    changed: float  # share of all images that are predicted otherwise
-    kappa: float  # agreement beyond chance, the mean over the last rounds
+    labels: int  # of the last round
+    changed: float  # share of all images that are predicted otherwise since then
+    kappa: float  # agreement beyond chance of successive predictions, the mean over the rounds
+    rounds: int  # up to `STABLE_ROUNDS`
 
 
 def accuracy(right: np.ndarray) -> Accuracy:
@@ -120,19 +121,16 @@ def forecast(labels: Sequence[int], right: np.ndarray) -> Forecast | None:
     if len(counts) < 4 or right.shape[1] < ENOUGH_TESTS:
         return None
     right = right.astype(float)
-    target = 2 * counts[-1]
     rng = np.random.default_rng(0)
-    gains = [
-        _ahead(counts, right[:, rng.integers(right.shape[1], size=right.shape[1])].mean(1), target)
-        for _ in range(RESAMPLES)
-    ]
-    gain = _ahead(counts, right.mean(1), target)
-    low, high = np.quantile(gains, [0.025, 0.975])
-    return Forecast(int(target), min(float(right[-1].mean()) + gain, 1.0), gain, float(low), float(high))
+    drawn = rng.integers(right.shape[1], size=(RESAMPLES, right.shape[1]))
+    low, high = np.quantile([_gain(counts, right[:, tests].mean(1)) for tests in drawn], [0.025, 0.975])
+    accuracies = right.mean(1)
+    gain = _gain(counts, accuracies)
+    return Forecast(int(2 * counts[-1]), float(accuracies[-1]) + gain, gain, float(low), float(high))
 
 
-def _ahead(counts: np.ndarray, accuracies: np.ndarray, target: float) -> float:
-    """Gain from counts[-1] to `target` on the curve a - b n^-c that fits best; b >= 0, so it never falls.
+def _gain(counts: np.ndarray, accuracies: np.ndarray) -> float:
+    """Gain from counts[-1] labels to twice as many, on the curve a - b n^-c that fits best; b >= 0, so it never falls.
 
     c is searched on a grid; a and b are then a weighted line, later points counting more.
     """
@@ -148,18 +146,33 @@ def _ahead(counts: np.ndarray, accuracies: np.ndarray, target: float) -> float:
             a, b = 1.0, max(float(np.sum(weight**2 * x * (1 - accuracies)) / np.sum((weight * x) ** 2)), 0.0)
         error = float(np.sum((weight * (a - b * x - accuracies)) ** 2))
         if error < best[0]:
-            best = (error, float(b * (counts[-1] ** -c - target**-c)))
-    return best[1]
+            best = (error, float(b * (1 - 2**-c) * counts[-1] ** -c))
+    return min(best[1], 1 - float(accuracies[-1]))
+
+
+def rounds(labels: Sequence[int]) -> list[int]:
+    """Places in `labels` [k], rising, of the classifiers whose predictions are compared; the last of them is the last.
+
+    Each has 10 labels, and a tenth, more than the one before: a single label changes little whatever is left to learn.
+    """
+    places = [len(labels) - 1] if labels else []
+    for place in range(len(labels) - 2, -1, -1):
+        now = labels[places[0]]
+        if len(places) <= STABLE_ROUNDS and labels[place] <= now - max(10, now / 10):
+            places.insert(0, place)
+    return places
 
 
 def stability(labels: Sequence[int], predictions: Sequence[np.ndarray]) -> Stability | None:
-    """labels: [k] of successive classifiers, predictions: what each says of all images, [m] int. None with only one."""
+    """Of the classifiers that `rounds` has chosen; None with only one.
+
+    labels: [r]; predictions: [r], what each of them says of all images, [m] int.
+    """
     if len(labels) < 2:
         return None
-    recent = list(predictions[-STABLE_ROUNDS - 1 :])
-    kappas = [cohen(a, b) for a, b in itertools.pairwise(recent)]
-    changed = float(np.mean(recent[-1] != recent[-2]))
-    return Stability(labels[-1] - labels[-2], changed, float(np.mean(kappas)))
+    kappas = [cohen(a, b) for a, b in itertools.pairwise(predictions)]
+    changed = float(np.mean(predictions[-1] != predictions[-2]))
+    return Stability(labels[-1] - labels[-2], changed, float(np.mean(kappas)), len(kappas))
 
 
 def cohen(a: np.ndarray, b: np.ndarray) -> float:
@@ -190,7 +203,7 @@ def verdict(found: Accuracy, ahead: Forecast | None, steady: Stability | None, l
         f"{ahead.labels // 2} more labels are expected to bring {100 * ahead.gain:+.1f} points "
         f"({100 * ahead.low:+.1f} to {100 * ahead.high:+.1f})"
     )
-    if steady.kappa >= STABLE and ahead.gain < WORTH:
+    if steady.rounds >= STABLE_ROUNDS and steady.kappa >= STABLE and ahead.gain < WORTH:
         return f"Stop: {changed}, and {more}; {known}."
     return f"Go on: {changed}, and {more}; {known}."
 

@@ -120,8 +120,9 @@ def status(project: Project, suggest: Suggest, policy: str) -> Status:
     fitted = [c.labels for c in history]
     found = quality.accuracy(right[-1] if history else np.zeros(0, bool))
     ahead = quality.forecast(fitted, right) if history else None
-    recent = history[-quality.STABLE_ROUNDS - 1 :]
-    steady = quality.stability(fitted, [_padded(c, latents, names).argmax(-1)[live] for c in recent])
+    rounds = [history[place] for place in quality.rounds(fitted)]
+    said = [_padded(c, latents, names).argmax(-1)[live] for c in rounds]
+    steady = quality.stability([c.labels for c in rounds], said)
     return Status(
         **rest,  # pyright: ignore[reportArgumentType]
         version=classifier.version if classifier else None,
@@ -151,10 +152,7 @@ def _history(stored: list[Classifier], present: Classifier | None) -> list[Class
     ordered = [last[labels] for labels in sorted(last) if labels < present.labels] + [present]
     if len(ordered) <= MOST_POINTS:
         return ordered
-    recent = ordered[-quality.STABLE_ROUNDS - 1 :]
-    earlier = ordered[: -len(recent)]
-    even = np.unique(np.linspace(0, len(earlier) - 1, MOST_POINTS - len(recent)).astype(int))
-    return [*(earlier[i] for i in even), *recent]
+    return [ordered[i] for i in np.unique(np.linspace(0, len(ordered) - 1, MOST_POINTS).astype(int))]
 
 
 def _padded(classifier: Classifier, latents: np.ndarray, classes: int) -> np.ndarray:

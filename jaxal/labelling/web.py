@@ -5,6 +5,7 @@ cookie is needed, and a foreign page that a browser has open can neither guess t
 origin or a host of their own, use it.
 """
 
+import contextlib
 import hmac
 import ipaddress
 import secrets
@@ -160,7 +161,8 @@ def run(make: Callable[[Access], ASGIApp], host: str, port: int, token: str) -> 
         config = uvicorn.Config(
             make(Access(token, names)), log_level="warning", access_log=False, server_header=False, ws="none"
         )
-        uvicorn.Server(config).run([listener])
+        with contextlib.suppress(KeyboardInterrupt):  # the usual end
+            uvicorn.Server(config).run([listener])
 
 
 def _is_loopback(host: str) -> bool:
