@@ -21,8 +21,8 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from jaxal.config import InputConfig
 from jaxal.labelling import commands, server
+from jaxal.labelling.images import Reading
 from jaxal.labelling.project import Project
 from jaxal.labelling.web import Access
 
@@ -49,7 +49,7 @@ def main() -> None:
             path = shutil.copy(found[i], scans / f"scan {len(truth) + 1:03d}{found[i].suffix}")
             truth[path.name] = found[i].parent.name
         classes = sorted(set(truth.values()))
-        commands.start(folder, images=scans, inputs=InputConfig(), classes=classes)
+        commands.start(folder, images=scans, reading=Reading(), classes=classes)
         with Project(folder) as project:
             app = server.make_app(project, suggest, "figure", 5, Access("figure-token", frozenset()), "figure")
             running = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))

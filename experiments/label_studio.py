@@ -28,9 +28,9 @@ from typing import Any
 
 import uvicorn
 
-from jaxal.config import InputConfig
 from jaxal.labelling import backend, commands, label_studio
 from jaxal.labelling.choosing import Suggest
+from jaxal.labelling.images import Reading
 from jaxal.labelling.project import Project
 from jaxal.labelling.state import State
 from jaxal.labelling.web import Access
@@ -58,19 +58,19 @@ def main() -> None:
             shutil.copy(path, scans)
             labels[path.name] = path.parent.name
         suggest = getattr(importlib.import_module(module), name)
-        for line in go_round(options.label_studio, scans, labels, suggest, InputConfig(encoder=options.encoder)):
+        for line in go_round(options.label_studio, scans, labels, suggest, Reading(encoder=options.encoder)):
             print(line, flush=True)
 
 
 def go_round(
-    executable: Path, scans: Path, labels: dict[str, str], suggest: Suggest, inputs: InputConfig
+    executable: Path, scans: Path, labels: dict[str, str], suggest: Suggest, reading: Reading
 ) -> Iterator[str]:
     """Tells of each thing that was found as it should be; AssertionError at the first that was not.
 
     labels: the true class of each file in `scans`, whose parent folder is used for everything else.
     """
     folder, classes = scans.parent / "project", sorted(set(labels.values()))
-    commands.start(folder, images=scans, inputs=inputs, classes=classes[:1], test_share=0.1)
+    commands.start(folder, images=scans, reading=reading, classes=classes[:1], test_share=0.1)
     with Project(folder) as project, _label_studio(executable, scans.parent) as call:
         yield "ok: Label Studio is up"
         with _served(project, suggest) as address:

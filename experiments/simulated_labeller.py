@@ -21,12 +21,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxal.config import InputConfig
 from jaxal.data.dataset import fill_missing
 from jaxal.data.load import load
 from jaxal.labelling import commands
 from jaxal.labelling.asking import classifier_now
 from jaxal.labelling.choosing import Head, Suggest
+from jaxal.labelling.images import Reading
 from jaxal.labelling.project import Project
 
 POLICY = "the simulation's strategy"
@@ -97,7 +97,7 @@ def through_commands(
         folder, table, answers = (Path(above) / name for name in ("project", "pool.npz", "answers.csv"))
         np.savez(table, X=data.pool)
         how = {"classes": data.classes, "test_share": 0.0, "seed": seed}
-        commands.start(folder, images=None, table=table, inputs=InputConfig(), **how)
+        commands.start(folder, images=None, table=table, reading=Reading(), **how)
         files, labels = [f"row {row}" for row in first], len(first)
         while True:
             _answer(answers, files, data)

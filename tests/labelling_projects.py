@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxal.config import InputConfig
 from jaxal.labelling import starting
 from jaxal.labelling.answers import Summary, Told, record
+from jaxal.labelling.images import Reading
 from jaxal.labelling.project import Project
 
 POLICY = "margin of the tests"
@@ -31,7 +31,7 @@ def make(
         image_folder=None,
         table=tmp_path / "table.npz",
         classes=classes,
-        inputs=InputConfig(),
+        reading=Reading(),
         test_share=test_share,
         expire_hours=expire_hours,
         seed=seed,

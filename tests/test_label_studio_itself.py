@@ -10,7 +10,7 @@ import pytest
 from honest_suggest import suggest
 from PIL import Image
 
-from jaxal.config import InputConfig
+from jaxal.labelling.images import Reading
 
 EXECUTABLE = os.environ.get("LABEL_STUDIO") or shutil.which("label-studio")
 if EXECUTABLE is None:
@@ -33,6 +33,6 @@ def test_a_round(tmp_path):
         pixels = np.clip(rng.normal(60 if i % 2 else 180, 40, (12, 12, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(scans / f"scan {i}.png")
         labels[f"scan {i}.png"] = "<dark>" if i % 2 else "bright & clear"
-    inputs = InputConfig(encoder="pixels", image_size=8)
-    lines = list(script.go_round(Path(EXECUTABLE), scans, labels, suggest, inputs))
+    reading = Reading(encoder="pixels", image_size=8)
+    lines = list(script.go_round(Path(EXECUTABLE), scans, labels, suggest, reading))
     assert len(lines) == 10 and all(line.startswith("ok: ") for line in lines)

@@ -12,13 +12,13 @@ from honest_suggest import suggest
 from labelling_projects import POLICY, blobs, make, tell, truth
 from PIL import Image
 
-from jaxal.config import InputConfig
 from jaxal.data.dataset import DataError
 from jaxal.data.load import load
 from jaxal.labelling import commands
+from jaxal.labelling.images import Reading
 from jaxal.labelling.project import Project
 
-PIXELS = InputConfig(encoder="pixels", image_size=8)
+PIXELS = Reading(encoder="pixels", image_size=8)
 HOW = {"suggest": suggest, "policy": POLICY}
 
 
@@ -40,7 +40,7 @@ def scans(tmp_path):
 @pytest.fixture
 def project(tmp_path, scans):
     folder = tmp_path / "project"
-    commands.start(folder, images=scans, inputs=PIXELS, classes=("bright", "dark"), test_share=0.2)
+    commands.start(folder, images=scans, reading=PIXELS, classes=("bright", "dark"), test_share=0.2)
     return folder
 
 
@@ -80,7 +80,7 @@ def test_from_a_folder_to_predictions(tmp_path, scans, project):
     chances = np.exp(logits - logits.max(-1, keepdims=True))
     chances /= chances.sum(-1, keepdims=True)
     np.testing.assert_allclose(chances[:, 1], [float(row[saved["class_names"][1]]) for row in rows], atol=2e-4)
-    assert json.loads(str(saved["encoder"]))["encoder"] == "pixels"
+    assert json.loads(str(saved["reading"]))["encoder"] == "pixels"
     # images of another folder, through the same encoder
     new = tmp_path / "new"
     new.mkdir()
@@ -121,9 +121,9 @@ def test_a_start_that_was_interrupted_goes_on(tmp_path, scans, monkeypatch):
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(commands.starting.log, "create", interrupted)
-        commands.start(tmp_path / "p", images=scans, inputs=PIXELS)
+        commands.start(tmp_path / "p", images=scans, reading=PIXELS)
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "p" / "latents").iterdir()}
-    commands.start(tmp_path / "p", images=scans, inputs=PIXELS)
+    commands.start(tmp_path / "p", images=scans, reading=PIXELS)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "p" / "latents").iterdir()} == made != {}
 
 
@@ -131,22 +131,22 @@ def test_without_a_project(tmp_path, scans, monkeypatch):
     monkeypatch.chdir(tmp_path)
     labels = tmp_path / "labels.csv"
     labels.write_text("file,label\nscan 0.png,bright\nscan 1.png,dark\n" + f"{scans}/more/scan 20.png,bright\n")
-    inputs = InputConfig(encoder="pixels", image_size=8, cache_dir=str(tmp_path / "cache"))
-    lines = commands.next_batch(scans, labels, 5, inputs=inputs, **HOW)
+    reading = Reading(encoder="pixels", image_size=8, cache_dir=str(tmp_path / "cache"))
+    lines = commands.next_batch(scans, labels, 5, reading=reading, **HOW)
     assert lines[-1] == "next.csv"
     rows = list(csv.DictReader((tmp_path / "next.csv").open()))
     assert len(rows) == 5 and not {row["file"] for row in rows} & {"scan 0.png", "scan 1.png", "more/scan 20.png"}
     assert list((tmp_path / "cache").glob("*.npy"))
-    assert commands.next_batch(scans, labels, 5, inputs=inputs, **HOW) == lines  # pure: the same again
+    assert commands.next_batch(scans, labels, 5, reading=reading, **HOW) == lines  # pure: the same again
     labels.write_text("file,label\nscan 0.png,birght\n")
     with pytest.raises(DataError, match="did you mean 'bright'"):
-        commands.next_batch(scans, labels, 5, inputs=inputs, classes=("bright", "dark"), **HOW)
+        commands.next_batch(scans, labels, 5, reading=reading, classes=("bright", "dark"), **HOW)
 
 
 def test_the_sheet_holds_thumbnails_and_escapes_names(tmp_path, scans):
     (scans / "scan 0.png").rename(scans / "<img src=x onerror=alert(0)> 0.png")
     folder = tmp_path / "project"
-    commands.start(folder, images=scans, inputs=PIXELS, classes=("<b>a</b>", "b"))
+    commands.start(folder, images=scans, reading=PIXELS, classes=("<b>a</b>", "b"))
     with Project(folder) as project:
         tell(project, {"scan 1.png": "<b>a</b>", "scan 2.png": "b"})
     commands.next_(folder, 24, format="html", **HOW)
@@ -177,8 +177,8 @@ def test_an_export_is_a_data_set_that_the_other_commands_read(tmp_path):
 
 def test_groups_by_a_pattern_in_the_names(tmp_path, scans):
     folder = tmp_path / "project"
-    inputs = InputConfig(encoder="pixels", image_size=8, group_regex=r"scan (\d)")
-    commands.start(folder, images=scans, inputs=inputs)
+    reading = Reading(encoder="pixels", image_size=8, group_regex=r"scan (\d)")
+    commands.start(folder, images=scans, reading=reading)
     with Project(folder) as project:
         assert project.state.groups[project.state.place["scan 12.png"]] == "1"
 
@@ -187,13 +187,13 @@ def test_a_table_with_the_names_of_images(tmp_path, scans):
     files = [f"scan {i}.png" for i in range(10)]
     np.savez(tmp_path / "t.npz", X=blobs(10)[0], files=files, y=["never looked at"] * 10)
     folder = tmp_path / "project"
-    commands.start(folder, images=scans, table=tmp_path / "t.npz", inputs=InputConfig(), classes=("a", "b"))
+    commands.start(folder, images=scans, table=tmp_path / "t.npz", reading=Reading(), classes=("a", "b"))
     commands.next_(folder, 2, format="html", **HOW)
     with Project(folder) as project:
         assert project.state.files == files
     np.savez(tmp_path / "t.npz", X=blobs(10)[0], files=[*files[:9], "absent.png"])
     with pytest.raises(DataError, match=r"absent\.png"):
-        commands.start(tmp_path / "other", images=scans, table=tmp_path / "t.npz", inputs=InputConfig())
+        commands.start(tmp_path / "other", images=scans, table=tmp_path / "t.npz", reading=Reading())
 
 
 @pytest.mark.parametrize(
@@ -210,20 +210,20 @@ def test_a_table_with_the_names_of_images(tmp_path, scans):
 def test_bad_tables_are_named(tmp_path, arrays, told):
     np.savez(tmp_path / "t.npz", **arrays)
     with pytest.raises(DataError, match=told) as error:
-        commands.start(tmp_path / "project", images=None, table=tmp_path / "t.npz", inputs=InputConfig())
+        commands.start(tmp_path / "project", images=None, table=tmp_path / "t.npz", reading=Reading())
     assert "\n" not in str(error.value) and not (tmp_path / "project" / "project.sqlite").exists()
 
 
 def test_bad_requests_are_told_in_a_line(tmp_path, project, scans):
     (tmp_path / "empty").mkdir()
     for call, told in [
-        (lambda: commands.start(project, images=scans, inputs=PIXELS), "already"),
-        (lambda: commands.start(tmp_path / "p", images=tmp_path / "no", inputs=PIXELS), "no such folder"),
-        (lambda: commands.start(tmp_path / "p", images=tmp_path / "empty", inputs=PIXELS), "an empty folder"),
-        (lambda: commands.start(tmp_path / "p", images=None, inputs=PIXELS), "images is missing"),
-        (lambda: commands.start(tmp_path / "p", images=scans, inputs=PIXELS, classes=("a", "a")), "already"),
-        (lambda: commands.start(tmp_path / "p", images=scans, inputs=PIXELS, test_share=1.0), "test_share is 1.0"),
-        (lambda: commands.start(tmp_path / "p", images=scans, inputs=PIXELS, expire_hours=0), "expire_hours is 0"),
+        (lambda: commands.start(project, images=scans, reading=PIXELS), "already"),
+        (lambda: commands.start(tmp_path / "p", images=tmp_path / "no", reading=PIXELS), "no such folder"),
+        (lambda: commands.start(tmp_path / "p", images=tmp_path / "empty", reading=PIXELS), "an empty folder"),
+        (lambda: commands.start(tmp_path / "p", images=None, reading=PIXELS), "images is missing"),
+        (lambda: commands.start(tmp_path / "p", images=scans, reading=PIXELS, classes=("a", "a")), "already"),
+        (lambda: commands.start(tmp_path / "p", images=scans, reading=PIXELS, test_share=1.0), "test_share is 1.0"),
+        (lambda: commands.start(tmp_path / "p", images=scans, reading=PIXELS, expire_hours=0), "expire_hours is 0"),
         (lambda: commands.next_(project, 0, **HOW), "n is 0"),
         (lambda: commands.next_(tmp_path / "none", 1, **HOW), "no labelling project"),
         (lambda: commands.export(project, tmp_path / "x.txt"), "must end in"),

@@ -12,8 +12,8 @@ from honest_suggest import suggest
 from labelling_projects import POLICY, tell
 from PIL import Image
 
-from jaxal.config import InputConfig
 from jaxal.labelling import commands
+from jaxal.labelling.images import Reading
 from jaxal.labelling.project import Project
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -44,8 +44,10 @@ def project(tmp_path):
     for i in range(30):
         pixels = np.clip(rng.normal(60 if i % 2 else 180, 40, (48, 64, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(scans / (NASTY if i == 1 else f"scan {i}.png"))
-    inputs = InputConfig(encoder="pixels", image_size=8)
-    commands.start(tmp_path / "project", images=scans, inputs=inputs, classes=("bright", "<i>dark</i>"), test_share=0.2)
+    reading = Reading(encoder="pixels", image_size=8)
+    commands.start(
+        tmp_path / "project", images=scans, reading=reading, classes=("bright", "<i>dark</i>"), test_share=0.2
+    )
     with Project(tmp_path / "project") as opened:
         yield opened
 

@@ -9,9 +9,9 @@ from honest_suggest import suggest
 from labelling_projects import POLICY, make, tell
 from PIL import Image
 
-from jaxal.config import InputConfig
 from jaxal.labelling import commands, label_studio
 from jaxal.labelling.asking import ask
+from jaxal.labelling.images import Reading
 from jaxal.labelling.project import Project
 
 TestClient = pytest.importorskip(
@@ -33,8 +33,8 @@ def project(tmp_path):
         pixels = np.clip(rng.normal(60 if i % 2 else 180, 40, (12, 12, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(scans / (f"scan {i}.png" if i else "<i>0.tiff"))
     (tmp_path / "secret.png").write_bytes((scans / "scan 1.png").read_bytes())
-    inputs = InputConfig(encoder="pixels", image_size=8)
-    commands.start(tmp_path / "project", images=scans, inputs=inputs, classes=("bright", "dark"), test_share=0.0)
+    reading = Reading(encoder="pixels", image_size=8)
+    commands.start(tmp_path / "project", images=scans, reading=reading, classes=("bright", "dark"), test_share=0.0)
     with Project(tmp_path / "project") as opened:
         yield opened
 

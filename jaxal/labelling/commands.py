@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from jaxal.config import InputConfig
 from jaxal.data.dataset import DataError, few
 from jaxal.labelling import answers, exporting, label_studio, predicting, sheet, starting, tables
 from jaxal.labelling.asking import ask
 from jaxal.labelling.choosing import Suggest
+from jaxal.labelling.images import Reading
 from jaxal.labelling.project import Entry, Project
 from jaxal.labelling.state import Question
 from jaxal.labelling.status import status as standing
@@ -33,7 +33,7 @@ def next_batch(
     *,
     suggest: Suggest,
     policy: str,
-    inputs: InputConfig,
+    reading: Reading,
     classes: Sequence[str] = (),
     format: Format = "csv",
     out: Path | None = None,
@@ -41,7 +41,7 @@ def next_batch(
 ) -> list[str]:
     """`jaxal next`: the n images of a folder to label next, given a table of labels, without a project.
 
-    It is a project for as long as it takes, without test images; latents are kept in the cache of `inputs`.
+    It is a project for as long as it takes, without test images; latents are kept in the cache of `reading`.
     """
     with tempfile.TemporaryDirectory(prefix="jaxal-next-") as folder:
         notices = starting.start(
@@ -49,12 +49,12 @@ def next_batch(
             image_folder=images,
             table=None,
             classes=classes,
-            inputs=inputs,
+            reading=reading,
             test_share=0.0,
             expire_hours=1.0,
             seed=0,
             who=person(""),
-            cache=Path(inputs.cache_dir).expanduser(),
+            cache=reading.cache,
         )
         with Project(Path(folder)) as project:
             if labels is not None:
@@ -70,7 +70,7 @@ def start(
     folder: Path,
     *,
     images: Path | None,
-    inputs: InputConfig,
+    reading: Reading,
     table: Path | None = None,
     classes: Sequence[str] = (),
     test_share: float = 0.1,
@@ -84,7 +84,7 @@ def start(
         image_folder=images,
         table=table,
         classes=classes,
-        inputs=inputs,
+        reading=reading,
         test_share=test_share,
         expire_hours=expire_hours,
         seed=seed,

@@ -4,12 +4,11 @@ import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from jaxal.config import InputConfig
 from jaxal.data.dataset import DataError, Dataset, fill_missing
 from jaxal.data.decode import decode
 from jaxal.data.folder import files_below, read_file
@@ -21,6 +20,30 @@ BROWSER = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"G
 LARGEST_SHOWN = 2048  # pixels on the longer side of a picture that has to be converted for the browser
 
 
+class Reading(NamedTuple):
+    """How a folder of images is read and embedded; as the settings of the same names of `jaxal run`."""
+
+    encoder: str = "efficientnet-lite0"
+    weights: str = ""
+    width: int = 0
+    dtype: str = "float32"
+    image_size: int = 0
+    group_regex: str = ""
+    strict: bool = False
+    cache_dir: str = "~/.cache/jaxal"
+
+    @property
+    def cache(self) -> Path:
+        """Where latents are kept that belong to no project."""
+        return Path(self.cache_dir).expanduser()
+
+    @property
+    def encoder_options(self) -> dict[str, Any]:
+        """What `encoders.make_encoder` is told beside the name."""
+        given = {"width": self.width, "dtype": self.dtype}
+        return {name: value for name, value in given.items() if value not in (0, "float32")}
+
+
 class Found(NamedTuple):
     """Images that a project may take in."""
 
@@ -30,11 +53,11 @@ class Found(NamedTuple):
     notices: list[str]
 
 
-def find(folder: Path, known: Sequence[str], digests: Sequence[str], inputs: InputConfig) -> Found:
+def find(folder: Path, known: Sequence[str], digests: Sequence[str], reading: Reading) -> Found:
     """The images below a folder, in the order of their paths, but for those that are known already.
 
     Hidden files are passed over; files that cannot be read, and exact copies of others or of images with one of
-    `digests`, are left out with a notice (`inputs.strict`: an error).
+    `digests`, are left out with a notice (`reading.strict`: an error).
 
     Raises:
       DataError: one line: no such folder, no image in it.
@@ -51,9 +74,9 @@ def find(folder: Path, known: Sequence[str], digests: Sequence[str], inputs: Inp
     if not new:
         return Found([], [], None, notices)
     try:
-        images, rows, faults = read_images([folder / path for path in new], read_file, strict=inputs.strict)
+        images, rows, faults = read_images([folder / path for path in new], read_file, strict=reading.strict)
     except DataError as error:
-        if inputs.strict:
+        if reading.strict:
             raise
         return Found([], [], None, [*notices, str(error)])  # none of them can be read
     first = set(digests)
@@ -64,7 +87,7 @@ def find(folder: Path, known: Sequence[str], digests: Sequence[str], inputs: Inp
     if copies:
         notices.append(f"{count(copies)} left out as exact copies of others: {some([path for path, _ in copies])}")
     files = [path for path, _ in keep]
-    groups = matches(inputs.group_regex, files, "group") if inputs.group_regex and files else None
+    groups = matches(reading.group_regex, files, "group") if reading.group_regex and files else None
     return Found(files, [value for _, value in keep], groups, [*notices, *faults])
 
 
@@ -73,7 +96,7 @@ def lazy(folder: Path, files: Sequence[str], digests: Sequence[str]) -> LazyImag
     return LazyImages(tuple(folder / file for file in files), tuple(digests), read_file)
 
 
-def embed_images(images: LazyImages, inputs: InputConfig, cache: Path) -> np.ndarray:
+def embed_images(images: LazyImages, reading: Reading, cache: Path) -> np.ndarray:
     """Latents [k, D] float32 of images, kept in the folder `cache`; an interrupted call goes on from where it was.
 
     Raises:
@@ -83,10 +106,10 @@ def embed_images(images: LazyImages, inputs: InputConfig, cache: Path) -> np.nda
     from jaxal.encoders.embed import embed
     from jaxal.encoders.weights import load_weights
 
-    encoder = make_encoder(inputs.encoder, **inputs.encoder_options)
-    weights = load_weights(encoder, inputs.weights or None)
+    encoder = make_encoder(reading.encoder, **reading.encoder_options)
+    weights = load_weights(encoder, reading.weights or None)
     dataset = Dataset("images", images, np.full(len(images), -1, np.int32), ())
-    return embed(dataset, encoder, weights.variables, cache_dir=cache, image_size=inputs.image_size or None)
+    return embed(dataset, encoder, weights.variables, cache_dir=cache, image_size=reading.image_size or None)
 
 
 class Rows(NamedTuple):

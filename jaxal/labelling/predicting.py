@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxal.config import InputConfig
 from jaxal.data.dataset import DataError
 from jaxal.labelling import images
 from jaxal.labelling.asking import classifier_now
@@ -23,8 +22,8 @@ def predict(project: Project, out: Path, suggest: Suggest, policy: str, folder: 
     """Writes calibrated probabilities of the images in `folder`, or else of the project's without a label, to a table.
 
     The table has the columns file, predicted, probability, and one a class. The classifier goes beside it: `kernel`
-    [D, C], `bias` [C], `temperature` [], `class_names` [C], `version` and `encoder` (JSON); probabilities are
-    softmax((latents @ kernel + bias) / temperature). Returns notices and the paths.
+    [D, C], `bias` [C], `temperature` [], `class_names` [C], `version`, and `reading` (JSON: how images are embedded);
+    probabilities are softmax((latents @ kernel + bias) / temperature). Returns notices and the paths.
 
     Raises:
       DataError: one line, where nothing is labelled yet, or the images cannot be read.
@@ -41,18 +40,18 @@ def predict(project: Project, out: Path, suggest: Suggest, policy: str, folder: 
     elif state.settings.table:
         raise DataError(f"{project.folder}: its latents came in a table, so the encoder that made them is not known")
     else:
-        inputs = InputConfig(**state.settings.encoder)
-        found = images.find(folder, [], [], InputConfig())
+        reading = images.Reading(**state.settings.reading)
+        found = images.find(folder, [], [], images.Reading())
         files, notices = found.files, found.notices
         if not files:
             raise DataError(f"{folder}: no image that can be read; {'; '.join(notices)}")
         lazy = images.lazy(folder, files, found.digests)
-        latents = images.embed_images(lazy, inputs, Path(inputs.cache_dir).expanduser())
+        latents = images.embed_images(lazy, reading, reading.cache)
     names = state.classes[: len(classifier.head.bias)]
     probabilities = classifier.head.probabilities(latents, calm)
     write_text(out, _table(files, probabilities, names))
     beside = out.with_suffix(".npz")
-    _save(beside, classifier, calm, names, state.settings.encoder)
+    _save(beside, classifier, calm, names, state.settings.reading)
     return [*notices, str(out), str(beside)]
 
 
@@ -65,13 +64,13 @@ def _table(files: Sequence[str], probabilities: np.ndarray, names: Sequence[str]
     return text.getvalue()
 
 
-def _save(path: Path, classifier: Classifier, calm: float, names: Sequence[str], encoder: dict) -> None:
+def _save(path: Path, classifier: Classifier, calm: float, names: Sequence[str], reading: dict) -> None:
     arrays = {
         "kernel": classifier.head.kernel,
         "bias": classifier.head.bias,
         "temperature": np.float32(calm),
         "class_names": np.array(names),
         "version": np.array(classifier.version),
-        "encoder": np.array(json.dumps(encoder)),
+        "reading": np.array(json.dumps(reading)),
     }
     write_file(path, lambda file: np.savez(file, **arrays))

@@ -1,22 +1,18 @@
 """How images come into a project: at its start, and later."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxal.config import InputConfig
 from jaxal.data.dataset import DataError
 from jaxal.data.images import digest
 from jaxal.labelling import images, log
 from jaxal.labelling.answers import check_class
+from jaxal.labelling.images import Reading
 from jaxal.labelling.project import Entry, Project
 from jaxal.labelling.state import State
-
-DEFAULT_ENCODER = "efficientnet-lite0"
-SETTINGS = ("encoder", "weights", "width", "dtype", "image_size", "group_regex", "strict")  # of `InputConfig`
 
 
 class Added(NamedTuple):
@@ -33,7 +29,7 @@ def start(
     image_folder: Path | None,
     table: Path | None,
     classes: Sequence[str],
-    inputs: InputConfig,
+    reading: Reading,
     test_share: float,
     expire_hours: float,
     seed: int,
@@ -54,17 +50,18 @@ def start(
         raise ValueError(f"expire_hours is {expire_hours}; it must be greater than 0")
     if (folder / log.NAME).exists():
         raise DataError(f"{folder}: a labelling project already; go on with `jaxal label next {folder}`")
-    inputs = inputs if inputs.encoder else dataclasses.replace(inputs, encoder=DEFAULT_ENCODER)
+    if reading.weights and Path(reading.weights).is_file():
+        reading = reading._replace(weights=str(Path(reading.weights).resolve()))
     settings = {
         "images": str(image_folder.resolve()) if image_folder else "",
         "table": str(table.resolve()) if table else "",
-        "encoder": {} if table else {name: getattr(inputs, name) for name in SETTINGS},
+        "reading": {} if table else reading._asdict(),
         "test_share": test_share,
         "expire_hours": expire_hours,
         "seed": seed,
     }
     cache = (cache or folder / images.LATENTS).resolve()
-    added = _from_table(table, image_folder, cache) if table else _from_folder(image_folder, State(), inputs, cache)
+    added = _from_table(table, image_folder, cache) if table else _from_folder(image_folder, State(), reading, cache)
     if not added.body["files"]:
         raise DataError(f"{image_folder or table}: no images that can be used; {'; '.join(added.notices)}")
     names: list[str] = []
@@ -84,10 +81,10 @@ def look_again(project: Project, who: str) -> tuple[list[str], list[str]]:
     state = project.refresh()
     if state.settings.table:
         raise DataError(f"{project.folder}: a project of the rows of {state.settings.table}, which stay what they are")
-    inputs = InputConfig(**state.settings.encoder)
+    reading = Reading(**state.settings.reading)
     if project.image_folder is not None:
-        _embed_missing(project.image_folder, state, inputs, project.cache)
-    added = _from_folder(project.image_folder, state, inputs, project.cache)
+        _embed_missing(project.image_folder, state, reading, project.cache)
+    added = _from_folder(project.image_folder, state, reading, project.cache)
 
     def decide(state: State) -> list[Entry]:
         if any(file in state.place and state.place[file] not in state.removed for file in added.body["files"]):
@@ -98,15 +95,15 @@ def look_again(project: Project, who: str) -> tuple[list[str], list[str]]:
     return added.body["files"], added.notices
 
 
-def _from_folder(folder: Path | None, state: State, inputs: InputConfig, cache: Path) -> Added:
+def _from_folder(folder: Path | None, state: State, reading: Reading, cache: Path) -> Added:
     if folder is None:
         raise DataError("images is missing; give a folder of images, or a table of latents (.npz)")
     live = state.live
     known = [state.files[image] for image in live]
-    found = images.find(folder, known, [state.digests[image] for image in live], inputs)
+    found = images.find(folder, known, [state.digests[image] for image in live], reading)
     latents = ""
     if found.files:
-        array: Any = images.embed_images(images.lazy(folder, found.files, found.digests), inputs, cache)
+        array: Any = images.embed_images(images.lazy(folder, found.files, found.digests), reading, cache)
         path = Path(array.filename)
         latents = str(path) if cache.name != images.LATENTS else path.name
     body = {"files": found.files, "digests": found.digests, "groups": found.groups, "latents": latents}
@@ -119,7 +116,7 @@ def _from_table(table: Path, folder: Path | None, cache: Path) -> Added:
     if folder is None:
         digests = [digest(np.ascontiguousarray(row).tobytes()) for row in latents]
     else:
-        found = images.find(folder, [], [], InputConfig())
+        found = images.find(folder, [], [], Reading())
         seen = dict(zip(found.files, found.digests, strict=True))
         absent = [file for file in files if file not in seen]
         if absent:
@@ -130,12 +127,12 @@ def _from_table(table: Path, folder: Path | None, cache: Path) -> Added:
     return Added({"files": files, "digests": digests, "groups": groups, "latents": name}, rows.classes, notices)
 
 
-def _embed_missing(folder: Path, state: State, inputs: InputConfig, cache: Path) -> None:
+def _embed_missing(folder: Path, state: State, reading: Reading, cache: Path) -> None:
     """Makes files of latents that are gone again, under their old names."""
     end = 0
     for part in state.latents:
         start, end = end, end + part.images
         if not (cache / part.file).is_file():
             files, digests = state.files[start:end], state.digests[start:end]
-            latents = images.embed_images(images.lazy(folder, files, digests), inputs, cache)
+            latents = images.embed_images(images.lazy(folder, files, digests), reading, cache)
             images.save_rows(np.asarray(latents), cache, part.file)

@@ -37,7 +37,7 @@ class Settings(NamedTuple):
 
     images: str  # folder, absolute; empty where the rows are features without pictures
     table: str  # the .npz file of latents, absolute; empty where images are embedded
-    encoder: dict[str, Any]  # of `config.InputConfig`, what latents depend on
+    reading: dict[str, Any]  # of `images.Reading`; empty where a table brought latents
     test_share: float
     expire_hours: float
     seed: int

@@ -1,7 +1,7 @@
 """How long `jaxal label next -n 10` takes after an answer, and how much memory, with many images.
 
-    python experiments/bench_next.py                # 10,000 images of 1,280 latents, then 100,000
-    python experiments/bench_next.py --suggest MODULE:NAME
+    python experiments/benchmarks/bench_next.py                # 10,000 images of 1,280 latents, then 100,000
+    python experiments/benchmarks/bench_next.py --suggest MODULE:NAME
 
 Each size runs in a process of its own. Reported are the first batch (with whatever the strategy compiles), the median
 of the later ones, each after ten answers, how much of it is the strategy's own, and the process's largest memory.
@@ -83,7 +83,7 @@ def make(folder: Path, size: int) -> np.ndarray:
         )
     file = images.save_rows(latents, folder / images.LATENTS)
     names = [f"image {i}" for i in range(size)]
-    settings = {"images": "", "table": "made up", "encoder": {}, "test_share": 0.1, "expire_hours": 72.0, "seed": 0}
+    settings = {"images": "", "table": "made up", "reading": {}, "test_share": 0.1, "expire_hours": 72.0, "seed": 0}
     added = {"files": names, "digests": names, "groups": None, "latents": file}
     classes = [("class_added", {"name": name}) for name in CLASSES]
     log.create(folder, "benchmark", [("started", settings), *classes, ("images_added", added)])
