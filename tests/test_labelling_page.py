@@ -154,6 +154,7 @@ def test_names_are_text_and_nothing_else(visit, project):
     assert NASTY in seen
     assert page.title() == "Label · jaxal" and page.query_selector("img[src='x']") is None
     assert page.inner_text("#classes button:nth-child(2) span") == "<i>dark</i>"
+    assert page.inner_text("#last").startswith("<i>dark</i>")
     page.wait_for_selector("#finished:not([hidden])")
     assert page.inner_text("#done") == "30"
 

@@ -164,15 +164,18 @@ def test_answers_undo_skip_and_a_new_class(client, project):
     again = post(client, "answer", file=first["file"], label="dark", origin="1").json()  # sent twice by a slow line
     assert again["summary"]["own"] == 1
     assert len([e for e in project._log.after(0) if e.kind in ("answered", "corrected")]) == 1
+    post(client, "answer", file=second["file"], label="dark", origin="1b")
     undone = post(client, "undo", origin="2").json()
-    assert undone["undone"] == first["file"] == undone["questions"][0]["file"]
+    assert undone["undone"] == second["file"] == undone["questions"][0]["file"]
     assert post(client, "undo", origin="2").json()["undone"] is None  # sent twice
+    assert list(project.refresh().answers) == [project.state.place[first["file"]]]
+    assert post(client, "undo", origin="3").json()["undone"] == first["file"]
     skipped = post(client, "skip", file=first["file"]).json()
     assert first["file"] not in [q["file"] for q in skipped["questions"]]
     assert post(client, "class", name="<b>new</b>").json()["summary"]["classes"][2]["name"] == "<b>new</b>"
     assert post(client, "class", name="<b>new</b>").status_code == 400
-    assert post(client, "answer", file="nowhere.png", label="dark", origin="3").status_code == 400
-    assert post(client, "answer", file=first["file"], label="nothing", origin="4").status_code == 400
+    assert post(client, "answer", file="nowhere.png", label="dark", origin="4").status_code == 400
+    assert post(client, "answer", file=first["file"], label="nothing", origin="5").status_code == 400
 
 
 def test_two_people_get_different_images(client):

@@ -202,6 +202,23 @@ def test_what_is_asked_is_what_the_strategy_says(tmp_path):
         np.testing.assert_allclose([question.probability for question in found], chance, atol=1e-4)
 
 
+def test_images_that_others_ask_for_meanwhile_are_chosen_anew(tmp_path):
+    folder = make(tmp_path)
+    delivered = []
+
+    def deliver(questions, version):
+        if not delivered:  # at the last moment somebody else asks for some of them
+            with Project(folder) as other:
+                delivered.append([question.file for question in ask(other, suggest, POLICY, 2, "other")])
+        delivered.append([question.file for question in questions])
+
+    with Project(folder) as project:
+        asked = [question.file for question in ask(project, suggest, POLICY, 4, "me", deliver)]
+        others, first, second = delivered
+        assert set(others) < set(first) and asked == second and not set(others) & set(second)
+        assert len(project.state.pending) == 6
+
+
 def test_a_class_that_is_met_later_and_none_at_first(tmp_path):
     with Project(make(tmp_path, classes=())) as project:
         first = ask(project, suggest, POLICY, 3, "me")
