@@ -186,6 +186,14 @@ def test_nothing_is_asked_twice_and_everything_is_asked_once(tmp_path):
         assert sorted(asked) == sorted(project.state.files)
 
 
+def test_where_everything_is_set_aside_or_unusable_only_the_lot_asks(tmp_path):
+    with Project(make(tmp_path, count=20, test_share=0.5)) as project:
+        pool = [project.state.files[i] for i in pool_of(project.state).images]
+        tell(project, dict.fromkeys(pool, "unusable"))
+        questions = ask(project, suggest, POLICY, 20, "me")
+        assert len(questions) == 20 - len(pool) and all(question.testing for question in questions)
+
+
 def test_what_is_asked_is_what_the_strategy_says(tmp_path):
     with Project(make(tmp_path)) as project:
         state = project.state

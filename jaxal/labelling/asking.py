@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxal.data.dataset import DataError
-from jaxal.labelling.choosing import Suggest, Suggestion
+from jaxal.labelling.choosing import Head, Suggest, Suggestion
 from jaxal.labelling.log import Classifier
 from jaxal.labelling.project import Entry, Project
 from jaxal.labelling.state import Question, State
@@ -75,11 +75,20 @@ def advise(project: Project, suggest: Suggest, policy: str, n: int) -> Advice:
         latents = project.latents()
         key = jax.random.fold_in(jax.random.key(state.settings.seed), len(state.asked))
         classes = max(len(state.classes), 1)
+    if not len(pool.images):
+        return Advice(version, labels, pool, _no_suggestion(latents.shape[1], classes))
     if len(pool.images) < len(latents):
         latents = latents[pool.images]
     left = int(np.sum(pool.labels < 0)) - len(pool.pending)
     suggestion = suggest(latents, pool.labels, min(n, left), classes=classes, pending=pool.pending, key=key)
     return Advice(version, labels, pool, suggestion)
+
+
+def _no_suggestion(width: int, classes: int) -> Suggestion:
+    """Of a pool without images: all are set aside, say, or unusable."""
+    empty = lambda *shape, dtype=np.float32: np.zeros(shape, dtype)
+    head = Head(empty(width, classes), empty(classes))
+    return Suggestion(empty(0, dtype=int), empty(0), empty(0, dtype=np.int32), empty(0, classes), empty(0, 3), head)
 
 
 def classifier_now(project: Project, suggest: Suggest, policy: str) -> Classifier | None:
@@ -152,8 +161,9 @@ def _is_free(state: State, image: int) -> bool:
 def _questions(project: Project, n: int, advice: Advice) -> list[Question]:
     """The n questions in order, of what the strategy wants, what the lot wants and what is disputed."""
     pool, found = advice.pool, advice.suggestion
-    scores = dict(zip(pool.images[found.rows].tolist(), found.scores.tolist(), strict=True))
-    reasons = dict(zip(scores, found.reasons.tolist(), strict=True))
+    # JSON has neither infinity nor NaN
+    scores = dict(zip(pool.images[found.rows].tolist(), np.nan_to_num(found.scores).tolist(), strict=True))
+    reasons = dict(zip(scores, np.nan_to_num(found.reasons).tolist(), strict=True))
     wanted = list(scores)
     with project.lock:
         state = project.state
@@ -173,7 +183,7 @@ def _questions(project: Project, n: int, advice: Advice) -> list[Question]:
         return [
             Question(
                 file=state.files[image],
-                score=round(float(np.nan_to_num(scores.get(image, 0.0))), 6),  # JSON has no infinity
+                score=round(scores.get(image, 0.0), 6),
                 predicted=state.classes[int(np.argmax(row))] if known else None,
                 probability=round(float(np.max(row)), 4),
                 reasons=[round(value, 3) for value in reasons.get(image, BY_LOT)],

@@ -2,7 +2,8 @@
 
 A few images at a time are asked for, in jaxal's order and with those drawn by lot among them; they get the lowest
 scores, as Label Studio begins with those. All other tasks follow by how sure the classifier is. The model's version
-changes with every label, so that Label Studio knows predictions to be old.
+changes with every label, so that Label Studio knows predictions to be old; which version its labelling stream goes by
+is chosen there, under Settings, Model.
 """
 
 import threading
@@ -28,6 +29,10 @@ from jaxal.labelling.tables import Names
 from jaxal.labelling.web import Access, Guard, read_object, told
 
 LIMIT = 32 * 2**20  # bytes of a request; Label Studio sends many tasks at once
+HINT = (
+    "connect this address in Label Studio under Settings, Model; it calls this machine only if it was started with "
+    "SSRF_PROTECTION_ENABLED=false and ML_BLOCK_LOCAL_IP=false"
+)
 BATCH = 10  # images that are asked for at a time
 WRITTEN = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED")
 

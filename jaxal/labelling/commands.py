@@ -240,7 +240,8 @@ def backend(
         from jaxal.labelling import web
 
     with Project(folder) as project:
-        web.run(lambda access: application.make_app(project, suggest, policy, access, person(who)), host, port, token)
+        make = lambda access: application.make_app(project, suggest, policy, access, person(who))
+        web.run(make, host, port, token, application.HINT)
 
 
 @contextlib.contextmanager

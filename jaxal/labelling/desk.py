@@ -152,7 +152,8 @@ class Desk:
         redo = [image for image in self._redo.get(who, []) if image not in state.removed]
         own = [image for image, hand in self._hands.items() if hand.who == who and image not in redo]
         skipped = self._skipped[who] = [image for image in self._skipped.get(who, []) if image in state.pending]
-        taken = {*self._hands, *skipped, *(image for images in self._redo.values() for image in images)}
+        here = {name for name, at in self._seen.items() if now - at < HELD}
+        taken = {*self._hands, *skipped, *(image for name in here for image in self._redo.get(name, []))}
         free = [image for image in state.pending if image not in taken]
         fresh = [image for image in free if who not in state.answers.get(image, {})]
         again = [image for image in free if who in state.answers.get(image, {})]  # they disagree with somebody

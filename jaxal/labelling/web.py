@@ -135,8 +135,8 @@ def told(endpoint: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], A
     return wrapped
 
 
-def run(make: Callable[[Access], ASGIApp], host: str, port: int, token: str) -> None:
-    """Serves `make`'s application until it is interrupted, and prints its address first.
+def run(make: Callable[[Access], ASGIApp], host: str, port: int, token: str, hint: str = "") -> None:
+    """Serves `make`'s application until it is interrupted; prints its address first, and `hint`.
 
     Raises:
       ValueError: one line: no such host, or a port that is taken.
@@ -154,6 +154,8 @@ def run(make: Callable[[Access], ASGIApp], host: str, port: int, token: str) -> 
     with listener:
         address = f"[{host}]" if family == socket.AF_INET6 else host
         print(f"http://{address}:{listener.getsockname()[1]}/{token}/", flush=True)
+        if hint:
+            print(hint, flush=True)
         if not _is_loopback(host):
             print("open to the network, unencrypted: whoever knows this address sees the images", flush=True)
         names = frozenset({"localhost", host.casefold(), socket.gethostname().casefold()})
