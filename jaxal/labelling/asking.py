@@ -86,9 +86,10 @@ def advise(project: Project, suggest: Suggest, policy: str, n: int) -> Advice:
 
 def _no_suggestion(width: int, classes: int) -> Suggestion:
     """Of a pool without images: all are set aside, say, or unusable."""
-    empty = lambda *shape, dtype=np.float32: np.zeros(shape, dtype)
-    head = Head(empty(width, classes), empty(classes))
-    return Suggestion(empty(0, dtype=int), empty(0), empty(0, dtype=np.int32), empty(0, classes), empty(0, 3), head)
+    none = np.zeros(0, np.int32)
+    empty = np.zeros((0, classes), np.float32)
+    head = Head(np.zeros((width, classes), np.float32), np.zeros(classes, np.float32))
+    return Suggestion(none, np.zeros(0), none, empty, np.zeros((0, 3), np.float32), head)
 
 
 def classifier_now(project: Project, suggest: Suggest, policy: str) -> Classifier | None:
