@@ -231,11 +231,20 @@ def test_bad_requests_are_told_in_a_line(tmp_path, project, scans):
         (lambda: commands.predict(project, tmp_path / "x.csv", **HOW), "nothing is labelled yet"),
         (lambda: commands.predict(project, tmp_path / "x.npz", **HOW), "must end in .csv"),
         (lambda: commands.change_classes(project, rename=("none", "x")), "'none' is no class"),
-        (lambda: commands.serve(project, host="127.0.0.1", port=0, token="short", **HOW), "token must be"),
     ]:
         with pytest.raises(ValueError) as error:
             call()
         assert told in str(error.value) and "\n" not in str(error.value)
+
+
+def test_what_serving_needs_is_told(project, monkeypatch):
+    for name in ("server", "backend", "web"):
+        monkeypatch.delitem(sys.modules, f"jaxal.labelling.{name}", raising=False)
+    for name in [name for name in sys.modules if name.split(".")[0] == "starlette"] or ["starlette"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for command in (commands.serve, commands.backend):
+        with pytest.raises(ValueError, match=r"not installed; to serve: pip install 'jaxal\[label\]'"):
+            command(project, port=0, **HOW)
 
 
 def test_nothing_but_serving_imports_the_server():

@@ -1,5 +1,6 @@
 """The page's server and the ML backend: who is let in, what is served, what is recorded."""
 
+import socket
 import threading
 import time
 
@@ -262,6 +263,15 @@ def test_an_error_of_the_strategy_is_told_and_answers_are_kept(project):
         while not (answer := post(client, "next").json())["summary"]["problem"] and time.monotonic() < until:
             time.sleep(0.05)
         assert answer["summary"]["problem"] == "out of memory, say"
+
+
+def test_a_bad_token_and_a_port_that_is_taken_are_told(project):
+    with pytest.raises(ValueError, match="token must be"):
+        commands.serve(project.folder, suggest=suggest, policy=POLICY, port=0, token="short")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"port {port}: Address already in use.*take another --port"):
+            commands.serve(project.folder, suggest=suggest, policy=POLICY, port=port)
 
 
 def test_rows_without_pictures_have_no_page(tmp_path):
