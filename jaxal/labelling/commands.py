@@ -43,6 +43,7 @@ def next_batch(
 
     It is a project for as long as it takes, without test images; latents are kept in the cache of `reading`.
     """
+    _at_least_one(n)
     with tempfile.TemporaryDirectory(prefix="jaxal-next-") as folder:
         notices = starting.start(
             Path(folder),
@@ -62,7 +63,7 @@ def next_batch(
                 answers.record(project, told, new_classes=not classes)
             file = out or Path(NAMES[format])
             deliver = partial(_write, project, policy, format, file, image_prefix)
-            questions = ask(project, suggest, policy, _at_least_one(n), person(""), deliver)
+            questions = ask(project, suggest, policy, n, person(""), deliver)
             return [*notices, *_said(questions, file)]
 
 
@@ -145,10 +146,11 @@ def next_(
     image_prefix: str = "",
 ) -> list[str]:
     """`jaxal label next`: asks about n images, and writes them to a table, a sheet or Label Studio tasks."""
+    _at_least_one(n)
     with Project(folder) as project:
         file = out or folder / NAMES[format]
         deliver = partial(_write, project, policy, format, file, image_prefix)
-        questions = ask(project, suggest, policy, _at_least_one(n), person(who), deliver)
+        questions = ask(project, suggest, policy, n, person(who), deliver)
         return _said(questions, file, len(project.state.pending))
 
 
@@ -261,10 +263,9 @@ def person(who: str) -> str:
         return "somebody"
 
 
-def _at_least_one(n: int) -> int:
+def _at_least_one(n: int) -> None:
     if n < 1:
         raise ValueError(f"n is {n}; it must be 1 or more")
-    return n
 
 
 def _write(
