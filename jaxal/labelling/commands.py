@@ -252,7 +252,8 @@ def _extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ValueError(f"{error.name} is not installed; to serve: pip install 'jaxal[label]'") from None
+        package = str(error.name).split(".")[0]
+        raise ValueError(f"{package} is not installed; to serve: pip install 'jaxal[label]'") from None
 
 
 def person(who: str) -> str:
