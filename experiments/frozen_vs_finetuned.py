@@ -19,7 +19,7 @@ from jaxal.config import (
     EnvironmentConfig,
     EvaluationConfig,
     FinetuneConfig,
-    InputConfig,
+    InputsConfig,
     ProbeConfig,
     SplitConfig,
 )
@@ -45,9 +45,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("frozen_vs_finetuned.json"))
     options = parser.parse_args()
 
-    tuned = FinetuneConfig(epochs=options.epochs, learning_rate=options.rate, batch_size=8)
+    tuned = FinetuneConfig(epochs=options.epochs, learning_rate=options.rate, minibatch=8)
     base = Config(
-        inputs=InputConfig(encoder=options.encoder, weights=options.weights, image_size=options.size),
+        inputs=InputsConfig(encoder=options.encoder, weights=options.weights, image_size=options.size),
         split=SplitConfig(source_pool=60, pool=300, reward=20, validation=20, test=300),
         environment=EnvironmentConfig(budget=options.budget, batch=options.batch),
         evaluation=EvaluationConfig(
@@ -65,7 +65,7 @@ def main() -> None:
     splits = split_all(base, target.dataset)
     curves: dict[str, dict[str, np.ndarray]] = {}
     for name, config in classifiers.items():
-        comparison = compare_strategies(config, target, splits, None)
+        comparison = compare_strategies(config, target, splits, {})
         curves[name] = {strategy: c.metrics["accuracy"] for strategy, c in comparison.curves.items()}
         for strategy, accuracy in curves[name].items():
             areas = statistics.aulc(accuracy)

@@ -27,7 +27,7 @@ def main() -> None:
     for file in sorted(options.folder.rglob("[!.]*.*")):
         classes.setdefault(file.parent.relative_to(options.folder), []).append(file)
     if Path() in classes or not classes:
-        parser.error(f"{options.folder} is no folder of class folders")
+        parser.error(f"{options.folder} is not a folder of class folders")
     rng = np.random.default_rng(options.seed)
     copied = 0
     for name, files in classes.items():

@@ -18,8 +18,7 @@ from jaxal import presets
 from jaxal.data import load
 from jaxal.data.dataset import Embedded
 from jaxal.data.splits import split_all
-from jaxal.experiment import compare_strategies, train_policies
-from jaxal.tasks.banks import make_sources
+from jaxal.experiment import compare_strategies, sources_for, train_policies
 
 
 def main() -> None:
@@ -35,15 +34,15 @@ def main() -> None:
     base = presets.default()
     one = replace(base, evaluation=replace(base.evaluation, seeds=1, starts=asked.starts, strategies=("ddqn",)))
     splits = split_all(one, dataset)
-    training = train_policies(one, make_sources(one, [source], [splits] * asked.policies))
+    learned = train_policies(one, sources_for(one, [source], [splits] * asked.policies))["ddqn"]
     means = []
     for i in range(asked.policies):
-        policy = jax.tree.map(lambda x, i=i: x[i : i + 1], training.policies)
+        policy = jax.tree.map(lambda x, i=i: x[i : i + 1], {"ddqn": learned.params})
         curves = compare_strategies(one, source, splits, policy).curves["ddqn"]
         means.append(float(np.mean(curves.metrics["accuracy"])))
         print(f"policy {i}: AULC {means[-1]:.4f}")
     print(f"largest difference {max(means) - min(means):.4f}")
-    print(f"training {training.trained.seconds / asked.policies:.0f} s a policy, without compilation")
+    print(f"training {learned.report['seconds'] / asked.policies:.0f} s a policy, without compilation")
 
 
 if __name__ == "__main__":

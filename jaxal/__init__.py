@@ -1,1 +1,16 @@
-"""Batch active learning with a learned acquisition policy, in pure-functional JAX."""
+"""Batch active learning with a learned acquisition policy, in pure-functional JAX.
+
+    data = jaxal.load("digits")
+    results = jaxal.compare(data, ["ddqn", "margin", "typiclust"], budget=60)
+    print(results)
+
+The public names are in `__init__.pyi`; they are loaded when they are asked for, so that `jaxal --help` imports no JAX.
+Whatever is not among them may change from version to version.
+"""
+
+from importlib.metadata import version
+
+import lazy_loader
+
+__version__ = version("jaxal")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

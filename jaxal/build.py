@@ -1,103 +1,85 @@
-"""From a config to its parts."""
+"""From a config to its parts, and what the parts and a data set must agree on."""
 
-import dataclasses
+from dataclasses import replace
 from typing import Any
 
-import jax
-import numpy as np
-
-from jaxal.classifiers.classifier import Classifier
-from jaxal.classifiers.finetune import finetune
-from jaxal.classifiers.linear_probe import linear_probe
-from jaxal.config import Config
-from jaxal.encoders import make_encoder
-from jaxal.encoders.encoder import Encoder
+from jaxal.classifiers import CLASSIFIERS, Classifier
+from jaxal.config import Config, SettingError
+from jaxal.encoders import ENCODERS
 from jaxal.mdp.environment import Environment, make_environment
-from jaxal.mdp.observation import ACTION_FEATURES, STATE_FEATURES, state_size
-from jaxal.policies.ddqn import Agent, make_agent
+from jaxal.mdp.metrics import REWARDS
+from jaxal.mdp.observation import ACTION_FEATURES, STATE_FEATURES
+from jaxal.policies import expand
+from jaxal.registry import Registry, UnknownNameError
+from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import Task
 
-LAST_SEED = 2**31 - 1
+
+def resolved(config: Config) -> Config:
+    """The config with "all" strategies spelt out.
+
+    Raises:
+      SettingError: for a name that stands for nothing, or a classifier that cannot be made.
+    """
+    environment, encoder = config.environment, config.inputs.encoder
+    if encoder and encoder not in ENCODERS:
+        raise SettingError("inputs", "encoder", f"is {encoder!r}; it must be among {', '.join(ENCODERS)}")
+    named: tuple[tuple[str, Registry[Any], tuple[str, ...]], ...] = (
+        ("reward", REWARDS, (environment.reward,)),
+        ("distance", DISTANCES, (environment.distance,)),
+        ("classifier", CLASSIFIERS, (environment.classifier,)),
+        ("state_features", STATE_FEATURES, environment.state_features),
+        ("action_features", ACTION_FEATURES, environment.action_features),
+    )
+    for setting, registry, names in named:
+        for name in names:
+            if name not in registry:
+                raise SettingError("environment", setting, f"is {name!r}; it must be among {', '.join(registry)}")
+    classifier_for(config)
+    try:
+        strategies = expand(config.evaluation.strategies)
+    except UnknownNameError as error:
+        fact = f"is {error.name!r}; it must be among {', '.join(error.known)}, or all"
+        raise SettingError("evaluation", "strategies", fact) from None
+    return replace(config, evaluation=replace(config.evaluation, strategies=strategies))
+
+
+def classifier_for(config: Config) -> Classifier:
+    """The classifier that the config names."""
+    return CLASSIFIERS[config.environment.classifier](config, DISTANCES[config.environment.distance])
 
 
 def environment_for(config: Config, banks: Task) -> Environment:
-    """The environment for the shapes of these banks: as many whole steps as the budget has room for."""
-    settings = config.environment
+    """The environment for the shapes of these banks."""
     classes = banks.class_mask.shape[-1]
-    steps = (settings.budget - max(settings.initial, classes)) // settings.batch
-    if steps < 1:
-        raise ValueError(
-            f"budget is {settings.budget}; with {max(settings.initial, classes)} initial labels and "
-            f"{settings.batch} labels a step it must be at least {max(settings.initial, classes) + settings.batch}"
-        )
-    return make_environment(settings, classifier_for(config), classes, steps)
+    return make_environment(config.environment, classifier_for(config), classes, steps(config, classes))
 
 
-def classifier_for(config: Config, platform: str | None = None) -> Classifier:
-    """The classifier that the config names, for a platform ("cpu", "gpu", ...; None: the present)."""
-    metric = config.environment.distance
-    if not config.finetunes:
-        return linear_probe(config.probe, metric)
-    return finetune(config.finetune, encoder_of(config, platform), metric)
-
-
-def encoder_of(config: Config, platform: str | None = None) -> Encoder:
-    """The encoder that the config names, made to be trained on a platform ("cpu", "gpu", ...; None: the present)."""
-    options: dict[str, Any] = dict(config.inputs.encoder_options)
-    if config.finetune.recompute:
-        options["recompute"] = True
-    if config.inputs.encoder != "pixels" and (platform or jax.default_backend()) == "cpu":
-        options["in_loop"] = True
-    return make_encoder(config.inputs.encoder, **options)
-
-
-def agent_for(config: Config, classes: int) -> Agent:
-    """The agent for data of so many classes; only some state features depend on the number."""
-    settings = config.environment
-    size = state_size(settings.state_features, config.split.state, classes)
-    return make_agent(config.agent, size, settings.action_features, settings.batch)
-
-
-def check_settings(config: Config) -> None:
-    """What the config cannot check by itself.
+def steps(config: Config, classes: int) -> int:
+    """Steps of an episode: as many whole ones as the budget has room for.
 
     Raises:
-      ValueError: for the name of a feature that is none, a number that is none, a classifier that cannot be made, or
-        seeds that keys cannot hold.
-    """
-    for part in dataclasses.fields(config):
-        for name, value in dataclasses.asdict(getattr(config, part.name)).items():
-            if isinstance(value, float) and not np.isfinite(value):
-                raise ValueError(f"{part.name}.{name} is {value}; it must be a finite number")
-    environment, evaluation = config.environment, config.evaluation
-    for field, names, known in (
-        ("state_features", environment.state_features, STATE_FEATURES),
-        ("action_features", environment.action_features, ACTION_FEATURES),
-    ):
-        unknown = [name for name in names if name not in known]
-        if unknown or not names:
-            raise ValueError(f"{field} is {', '.join(unknown) or 'empty'}; it must be among {', '.join(known)}")
-    if config.finetunes and not config.inputs.encoder:
-        raise ValueError(
-            "classifier is 'finetune'; it trains an encoder of images: name an --encoder, such as resnet50"
-        )
-    classifier_for(config)
-    if evaluation.first_seed + evaluation.seeds > LAST_SEED:
-        raise ValueError(f"first_seed is {evaluation.first_seed}; first_seed + seeds must be at most {LAST_SEED}")
-
-
-def check_room(config: Config, where: str, classes: int, pool: int) -> None:
-    """That an episode has at least one step, and a pool that lasts for all of them.
-
-    Raises:
-      ValueError: one line.
+      SettingError: when there is room for none.
     """
     settings = config.environment
     first = max(settings.initial, classes)
     if settings.budget < first + settings.batch:
-        raise ValueError(
-            f"budget is {settings.budget}; with {first} initial labels (at least one for each class of {where}) and "
+        fact = (
+            f"is {settings.budget}; with {first} initial labels (at least one for each of {classes} classes) and "
             f"{settings.batch} a step it must be at least {first + settings.batch}"
         )
-    if settings.budget > pool:
-        raise ValueError(f"budget is {settings.budget}; it must be at most {pool}, the pool rows of {where}")
+        raise SettingError("environment", "budget", fact)
+    return (settings.budget - first) // settings.batch
+
+
+def check_room(config: Config, where: str, classes: int, pool: int) -> None:
+    """That an episode has at least one step, and a pool of `pool` rows that lasts for all of them.
+
+    Raises:
+      SettingError: one line; `where` says whose rows they are.
+    """
+    steps(config, classes)
+    budget = config.environment.budget
+    if budget > pool:
+        fact = f"is {budget}; it must be at most {pool}, the pool rows of {where}"
+        raise SettingError("environment", "budget", fact)

@@ -1,58 +1,73 @@
 """Every setting of an experiment, as frozen, hashable dataclasses. `presets.py` has settings that go together.
 
-A config holds numbers and names, never arrays, so that it can be captured by a jitted function: equal configs share
-one compiled program.
+A config holds numbers and names, never arrays, so that a jitted function can capture it: equal configs share one
+compiled program. What a name stands for is in a registry (`jaxal list` prints them all).
 """
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-LARGEST_SIDE = 4096  # of images that an encoder is given, in pixels
+LARGEST_SIDE = 4096  # of the images that an encoder is given, in pixels
 MOST_EPOCHS = 100_000  # of a fit, so that its minibatches can be counted in 32 bits
+LAST_SEED = 2**31 - 1  # the largest number that a key is made from
 PAPER_FEATURES = ("score", "mean_distance_labelled", "mean_distance_unlabelled")
-STRATEGIES = (
-    "ddqn",
-    "linear_cem",
-    "random",
-    "margin",
-    "entropy",
-    "least_confidence",
-    "average_confidence",
-    "k_center",
-    "typicality",
-    "typiclust",
-    "untrained_q",
-    "balanced_oracle",
-)
 
 
-def _require(condition: bool, field_name: str, value: object, right: str) -> None:
-    if not condition:
-        raise ValueError(f"{field_name} is {value!r}; it must be {right}")
+class SettingError(Exception):
+    """A setting that cannot be used. Its message is one line: which setting, its value, and what would be right.
+
+    It is not a `ValueError`, which the parser of the command line would take for its own, and tell without the flag.
+
+    Attributes:
+      part: the part of a `Config` that it belongs to, such as "train"; "" where it belongs to none.
+      name: the setting.
+      fact: the rest of the message, which the name begins.
+    """
+
+    def __init__(self, part: str, name: str, fact: str):
+        super().__init__(f"{part}.{name} {fact}" if part else f"{name} {fact}")
+        self.part, self.name, self.fact = part, name, fact
 
 
-def _positive(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        _require(value > 0, name, value, "greater than 0")
+class Settings:
+    """What each part of a `Config` has in common: its numbers are finite, and it checks itself."""
 
+    def __post_init__(self) -> None:
+        for setting in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, setting.name)
+            self.require(not isinstance(value, float) or math.isfinite(value), setting.name, "a finite number")
+        self.check()
 
-def _fraction(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        _require(0 <= value <= 1, name, value, "between 0 and 1")
+    def check(self) -> None:
+        """Raises a `SettingError` for a value that can never be right."""
+
+    def require(self, condition: bool, name: str, right: str) -> None:
+        """Raises a `SettingError` about the setting `name` unless `condition` holds; `right` completes its sentence."""
+        if not condition:
+            raise SettingError(_part_of(type(self)), name, f"is {getattr(self, name)!r}; it must be {right}")
+
+    def positive(self, *names: str) -> None:
+        """That each of these settings is above 0."""
+        for name in names:
+            self.require(getattr(self, name) > 0, name, "greater than 0")
+
+    def fraction(self, *names: str) -> None:
+        """That each of these settings is between 0 and 1."""
+        for name in names:
+            self.require(0 <= getattr(self, name) <= 1, name, "between 0 and 1")
 
 
 @dataclass(frozen=True)
-class InputConfig:
+class InputsConfig(Settings):
     """How a data set is read, and how its images become latents."""
 
     encoder: str = ""
-    """encoder of images: resnet18, 34, 50, 101 or 152, efficientnet-lite0, or pixels; empty for features, which are
-    latents as they are"""
+    """encoder of images: resnet18, 34, 50, 101 or 152, efficientnet-lite0, pixels, or one of a plug-in; empty for
+    features, which are latents already"""
     weights: str = ""
     """weights of the encoder: a .pth or .safetensors file, hf:OWNER/NAME[/FILE][@REVISION]; random: untrained;
-    empty: the published"""
+    empty: the published ones"""
     width: int = 0
     """channels of a ResNet's first stage; 0: as published"""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -69,25 +84,26 @@ class InputConfig:
     strict: bool = False
     """an image that cannot be read is an error, not a notice"""
     cache_dir: str = "~/.cache/jaxal"
-    """folder that latents are kept in"""
+    """folder in which latents are kept"""
     data_dir: str = "~/tensorflow_datasets"
     """folder of prepared TFDS data sets"""
 
-    def __post_init__(self):
-        _fraction(self, "noise")
+    def check(self) -> None:
+        """See `Settings`."""
+        self.fraction("noise")
         right = f"0 (the encoder's own) or more, and at most {LARGEST_SIDE}"
-        _require(0 <= self.image_size <= LARGEST_SIDE, "image_size", self.image_size, right)
-        _require(self.width >= 0, "width", self.width, "0 (as published) or more")
+        self.require(0 <= self.image_size <= LARGEST_SIDE, "image_size", right)
+        self.require(self.width >= 0, "width", "0 (as published) or more")
 
     @property
     def encoder_options(self) -> dict[str, Any]:
-        """What `encoders.make_encoder` is told beside the name."""
+        """What `encoders.make_encoder` is given beside the name."""
         given = {"width": self.width, "dtype": self.dtype}
         return {name: value for name, value in given.items() if value not in (0, "float32")}
 
 
 @dataclass(frozen=True)
-class SplitConfig:
+class SplitConfig(Settings):
     """Rows in each part of a split; 0 lets the size of the data set decide (see `splits.sizes`)."""
 
     source_pool: int = 0
@@ -105,15 +121,16 @@ class SplitConfig:
     protocol: Literal["disjoint", "paper"] = "disjoint"
     """disjoint: train and compare on two pools. paper: on one and the same, as in the paper"""
 
-    def __post_init__(self):
+    def check(self) -> None:
+        """See `Settings`."""
         for name in ("source_pool", "pool", "reward", "validation", "test"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 (automatic) or more")
-        _require(self.state >= 1, "state", self.state, "at least 1")
+            self.require(getattr(self, name) >= 0, name, "0 (automatic) or more")
+        self.require(self.state >= 1, "state", "at least 1")
 
 
 @dataclass(frozen=True)
-class ProbeConfig:
-    """The linear head on frozen latents (`classifier.linear_probe`)."""
+class ProbeConfig(Settings):
+    """The linear head on frozen latents (`linear_probe`)."""
 
     solver: Literal["newton", "gd", "adam"] = "newton"
     """newton: regularised logistic regression, converged. gd, adam: a fixed number of full-batch epochs"""
@@ -128,24 +145,25 @@ class ProbeConfig:
     restart: bool = True
     """gd, adam: start every fit from zero weights rather than from the last fit's, Adam's moments included"""
     latents: Literal["standardised", "raw"] = "standardised"
-    """standardised: centred and scaled by the pool's statistics, and divided by the root of their number, so that one
-    l2 or learning rate suits every encoder. raw: as the encoder gives them, the scale that a learning rate refers to
-    when a network with a linear layer is trained"""
+    """standardised: centred and scaled by the pool's statistics, and divided by the square root of their number, so
+    that one l2 or learning rate suits every encoder. raw: as the encoder gives them, the scale that a learning rate
+    refers to when a network with a linear layer is trained"""
 
-    def __post_init__(self):
-        _positive(self, "l2", "iterations", "learning_rate", "epochs")
-        _require(self.epochs <= MOST_EPOCHS, "epochs", self.epochs, f"at most {MOST_EPOCHS:,}")
+    def check(self) -> None:
+        """See `Settings`."""
+        self.positive("l2", "iterations", "learning_rate", "epochs")
+        self.require(self.epochs <= MOST_EPOCHS, "epochs", f"at most {MOST_EPOCHS:,}")
 
 
 @dataclass(frozen=True)
-class FinetuneConfig:
-    """The whole network trained at every step (`finetune.finetune`)."""
+class FinetuneConfig(Settings):
+    """The whole network trained at every step (`finetune`)."""
 
     optimiser: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 1e-4
     epochs: int = 200
     """passes over the labelled set in a fit"""
-    batch_size: int = 16
+    minibatch: int = 16
     """images in a minibatch; where fewer are labelled, some come more than once"""
     weight_decay: float = 0.0
     """what is added to the gradient, times the parameters (PyTorch's `weight_decay`)"""
@@ -164,21 +182,23 @@ class FinetuneConfig:
     block: int = 64
     """rows in a block when all rows are predicted"""
     episodes_at_once: int = 1
-    """episodes that run at the same time; `--plan` says how many have room"""
+    """episodes that run at the same time; `--plan` says how many there is room for"""
 
-    def __post_init__(self):
-        _positive(self, "learning_rate", "epochs", "block", "episodes_at_once")
-        _require(self.epochs <= MOST_EPOCHS, "epochs", self.epochs, f"at most {MOST_EPOCHS:,}")
-        _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2, for batch normalisation")
-        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+    def check(self) -> None:
+        """See `Settings`."""
+        self.positive("learning_rate", "epochs", "block", "episodes_at_once")
+        self.require(self.epochs <= MOST_EPOCHS, "epochs", f"at most {MOST_EPOCHS:,}")
+        self.require(self.minibatch >= 2, "minibatch", "at least 2, for batch normalisation")
+        self.require(self.weight_decay >= 0, "weight_decay", "0 or more")
 
 
 @dataclass(frozen=True)
-class EnvironmentConfig:
+class EnvironmentConfig(Settings):
     """The Markov decision process: what is labelled, what the agent sees, what it is rewarded for."""
 
-    classifier: Literal["linear_probe", "finetune"] = "linear_probe"
-    """what is refitted after every step: a linear head on frozen latents, or the whole network"""
+    classifier: str = "linear_probe"
+    """what is refitted after every step: linear_probe (a linear head on frozen latents), finetune (the whole
+    network), or one of a plug-in"""
     budget: int = 60
     """labels at the end of an episode, the initial ones included"""
     batch: int = 1
@@ -187,27 +207,29 @@ class EnvironmentConfig:
     """labels at the start, one per class first and random after; at least one per class, and 0 means just that"""
     batch_selection: Literal["sequential", "top_n"] = "sequential"
     """how the policy picks N: re-scoring after each pick with what needs no label, or the N highest at once (eq. 3)"""
-    reward: Literal["accuracy", "probability", "log_loss"] = "accuracy"
-    """what the reward is the gain in, on the reward rows: accuracy (eq. 2), mean probability of the true class, or
-    minus the log-loss"""
-    distance: Literal["euclidean", "squared_euclidean", "cosine"] = "euclidean"
-    """distance between latents"""
+    reward: str = "accuracy"
+    """what the reward is the gain in, on the reward rows: accuracy (eq. 2), probability (mean of the true class),
+    log_loss (negated), any other metric of the report, or one of a plug-in"""
+    distance: str = "euclidean"
+    """distance between latents: euclidean, squared_euclidean, cosine, or one of a plug-in"""
     state_features: tuple[str, ...] = ("top_probability",)
-    """parts of the state vector, by name (see `observation.STATE_FEATURES`)"""
+    """parts of the state vector, by name (`jaxal list state-features`)"""
     action_features: tuple[str, ...] = PAPER_FEATURES
-    """features of a candidate, by name (see `observation.ACTION_FEATURES`)"""
+    """features of a candidate, by name (`jaxal list action-features`)"""
     standardise: bool = True
     """standardise the action features over the candidates of the present state"""
 
-    def __post_init__(self):
-        _positive(self, "budget", "batch")
-        _require(self.initial >= 0, "initial", self.initial, "0 (one per class) or more")
-        _require(self.budget > self.initial, "budget", self.budget, f"more than initial ({self.initial})")
-        _require(len(self.action_features) > 0, "action_features", self.action_features, "at least one name")
+    def check(self) -> None:
+        """See `Settings`."""
+        self.positive("budget", "batch")
+        self.require(self.initial >= 0, "initial", "0 (one per class) or more")
+        self.require(self.budget > self.initial, "budget", f"more than initial ({self.initial})")
+        for name in ("state_features", "action_features"):
+            self.require(len(getattr(self, name)) > 0, name, "at least one name")
 
 
 @dataclass(frozen=True)
-class AgentConfig:
+class AgentConfig(Settings):
     """The double deep Q-network."""
 
     hidden: tuple[int, ...] = (128, 128, 128)
@@ -227,32 +249,25 @@ class AgentConfig:
     """largest global norm of a gradient; 0: not clipped"""
     target_rate: float = 0.01
     """share of the online parameters that moves into the target parameters after each update"""
-    batch_size: int = 32
+    minibatch: int = 32
+    """transitions in an update"""
     replay: Literal["uniform", "prioritised"] = "uniform"
     replay_capacity: int = 10_000
     priority_exponent: float = 3.0
     """prioritised: exponent of |TD error|"""
 
-    def __post_init__(self):
-        _positive(self, "learning_rate", "batch_size", "priority_exponent")
-        _fraction(self, "gamma", "target_rate")
-        _require(self.gradient_clip >= 0, "gradient_clip", self.gradient_clip, "0 (off) or more")
-        _require(
-            self.replay_capacity >= self.batch_size,
-            "replay_capacity",
-            self.replay_capacity,
-            "at least batch_size",
-        )
-        _require(
-            len(self.hidden) > 0 and min(self.hidden) > 0,
-            "hidden",
-            self.hidden,
-            "at least one positive width",
-        )
+    def check(self) -> None:
+        """See `Settings`."""
+        self.positive("learning_rate", "minibatch", "priority_exponent")
+        self.fraction("gamma", "target_rate")
+        self.require(self.gradient_clip >= 0, "gradient_clip", "0 (off) or more")
+        right = f"at least minibatch ({self.minibatch})"
+        self.require(self.replay_capacity >= self.minibatch, "replay_capacity", right)
+        self.require(min(self.hidden, default=0) > 0, "hidden", "at least one positive width")
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """How the agent is trained."""
 
     warm_start_episodes: int = 16
@@ -289,22 +304,19 @@ class TrainConfig:
     validation_every: int = 5
     """iterations between two validations"""
 
-    def __post_init__(self):
-        _positive(self, "warm_start_episodes", "episodes", "iterations", "updates", "candidates", "tasks")
-        _positive(self, "validation_episodes", "validation_every", "target_candidates")
-        _fraction(self, "epsilon_start", "epsilon_end")
-        _require(self.patience >= 0, "patience", self.patience, "0 (never) or more")
-        _require(self.task_pool >= 0, "task_pool", self.task_pool, "0 (all) or more")
-        _require(
-            self.target_candidates <= self.candidates,
-            "target_candidates",
-            self.target_candidates,
-            f"at most candidates ({self.candidates})",
-        )
+    def check(self) -> None:
+        """See `Settings`."""
+        self.positive("warm_start_episodes", "episodes", "iterations", "updates", "candidates", "tasks")
+        self.positive("validation_episodes", "validation_every", "target_candidates")
+        self.fraction("epsilon_start", "epsilon_end")
+        self.require(self.patience >= 0, "patience", "0 (never) or more")
+        self.require(self.task_pool >= 0, "task_pool", "0 (all) or more")
+        right = f"at most candidates ({self.candidates})"
+        self.require(self.target_candidates <= self.candidates, "target_candidates", right)
 
 
 @dataclass(frozen=True)
-class EvaluationConfig:
+class EvaluationConfig(Settings):
     """What the strategies are compared on."""
 
     seeds: int = 3
@@ -313,25 +325,26 @@ class EvaluationConfig:
     """initial labelled sets per seed"""
     first_seed: int = 0
     """number of the first seed"""
-    strategies: tuple[str, ...] = STRATEGIES
-    """the strategies, by name"""
+    strategies: tuple[str, ...] = ("all",)
+    """strategies, by name (`jaxal list strategies`), or all"""
     target_accuracy: float = 0.0
     """report the labels needed for this accuracy; 0: 90% of the way from the mean start to the best mean end"""
 
-    def __post_init__(self):
-        _positive(self, "seeds", "starts")
-        _fraction(self, "target_accuracy")
-        _require(self.first_seed >= 0, "first_seed", self.first_seed, "0 or more")
-        unknown = [name for name in self.strategies if name not in STRATEGIES]
-        _require(not unknown, "strategies", ", ".join(unknown), f"among {', '.join(STRATEGIES)}")
-        _require(len(self.strategies) > 0, "strategies", self.strategies, "at least one name")
+    def check(self) -> None:
+        """See `Settings`."""
+        self.positive("seeds", "starts")
+        self.fraction("target_accuracy")
+        self.require(self.first_seed >= 0, "first_seed", "0 or more")
+        right = f"at most {LAST_SEED - self.seeds}, so that a key can be made from every seed's number"
+        self.require(self.first_seed + self.seeds <= LAST_SEED, "first_seed", right)
+        self.require(len(self.strategies) > 0, "strategies", "at least one name")
 
 
 @dataclass(frozen=True)
 class Config:
     """One experiment's settings."""
 
-    inputs: InputConfig = field(default_factory=InputConfig)
+    inputs: InputsConfig = field(default_factory=InputsConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
@@ -340,43 +353,40 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
-    def __post_init__(self):
-        batch, candidates = self.environment.batch, self.train.target_candidates
-        _require(candidates >= batch, "target_candidates", candidates, f"at least batch ({batch})")
-        residual = self.agent.residual
-        features = self.environment.action_features
-        _require(
-            residual in ("", *features),
-            "residual",
-            residual,
-            f"empty or one of {', '.join(features)}",
-        )
+    def __post_init__(self) -> None:
+        batch, features = self.environment.batch, self.environment.action_features
+        self.train.require(self.train.target_candidates >= batch, "target_candidates", f"at least batch ({batch})")
+        right = f"empty or one of {', '.join(features)}"
+        self.agent.require(self.agent.residual in ("", *features), "residual", right)
 
-    @property
-    def finetunes(self) -> bool:
-        """Whether the classifier trains the whole network, and so needs images."""
-        return self.environment.classifier == "finetune"
 
-    @property
-    def episodes_at_once(self) -> int | None:
-        """Episodes that run at the same time; None: all there are, and all seeds."""
-        return self.finetune.episodes_at_once if self.finetunes else None
+PARTS: dict[str, Any] = {part.name: part.type for part in fields(Config)}
+"""The parts of a config, by name."""
+RENAMED: dict[tuple[str, str], str] = {("agent", "batch_size"): "minibatch", ("finetune", "batch_size"): "minibatch"}
+"""(part, name) in run folders of version 0.1.0 -> the name today."""
+
+
+def _part_of(kind: type[Any]) -> str:
+    return next((name for name, part in PARTS.items() if part is kind), "")
 
 
 def from_dict(content: dict[str, Any]) -> Config:
     """The config that `dataclasses.asdict` turned into `content`, JSON's lists for tuples allowed.
 
     Raises:
-      ValueError: for a part or a field that is no setting, or a value that is not allowed.
+      ValueError: for a part or a name that is not a setting, or a value that is not allowed.
     """
     parts = {}
-    foreign = sorted(set(content) - {part.name for part in fields(Config)})
-    _require(not foreign, "config", ", ".join(foreign), f"made of {', '.join(part.name for part in fields(Config))}")
-    for part in fields(Config):
-        values = content.get(part.name, {})
-        known = {f.name for f in fields(part.type)}  # type: ignore[arg-type]
-        unknown = sorted(set(values) - known)
-        _require(not unknown, part.name, ", ".join(unknown), f"made of {', '.join(sorted(known))}")
-        tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        parts[part.name] = part.type(**tuples)  # type: ignore[operator]
+    if foreign := sorted(set(content) - set(PARTS)):
+        raise ValueError(f"{', '.join(foreign)}: not a part of a config; there are {', '.join(PARTS)}")
+    for name, part in PARTS.items():
+        values: dict[str, Any] = {}
+        given: dict[str, Any] = content.get(name, {})
+        for key, value in given.items():
+            today = RENAMED.get((name, key), key)
+            values[today] = tuple(value) if isinstance(value, list) else value
+        known = [setting.name for setting in fields(part)]
+        if unknown := sorted(set(values) - set(known)):
+            raise ValueError(f"{', '.join(unknown)}: not a setting of {name}; there are {', '.join(known)}")
+        parts[name] = part(**values)
     return Config(**parts)

@@ -5,8 +5,9 @@ The program takes the strategy as a number, so that a dozen strategies compile o
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import chex
 import jax
@@ -16,110 +17,124 @@ import numpy as np
 from jaxal.mdp.environment import Environment, State, holdout_logits
 from jaxal.mdp.episode import rollout
 from jaxal.mdp.metrics import METRICS
-from jaxal.policies.strategies import Strategy
+from jaxal.mdp.observation import Observation
+from jaxal.policies.learner import Progress
+from jaxal.policies.strategy import Strategy
+from jaxal.report.summary import Curves
 from jaxal.tasks.task import SEEDS, Task, for_each, select
 
 DIVERGED = "take a smaller --probe.learning-rate or --finetune.learning-rate"
 
 
-class Curves(NamedTuple):
-    """Learning curves of one strategy."""
+class Contender(NamedTuple):
+    """A strategy that is about to be compared."""
 
-    metrics: dict[str, np.ndarray]  # name -> [seeds, starts, T + 1]
-    picks: np.ndarray  # [seeds, starts, T, N] int32 pool rows
-    seconds: float
+    strategy: Strategy
+    sequential: bool  # whether it picks several labels a step one after another
+    params: Any  # every leaf with a leading seed axis; None for those that have none
 
 
-def make_evaluation(
-    environment: Environment, strategies: dict[str, Strategy], batch: int, starts: int, at_once: int | None = None
-) -> Callable[[jax.Array, dict[str, Any], Task, chex.PRNGKey], Any]:
-    """A pure function of one seed: (strategy number, params by name, bank of one task, key) -> metrics and picks.
+class Evaluate(Protocol):
+    """One strategy's episodes, of one seed."""
 
-    The key alone decides the initial sets and every random number, so that strategies are compared pair by pair.
-    `at_once` episodes run side by side (None: all).
-    """
-    names = list(strategies)
-    sequential = jnp.array([strategies[name].sequential for name in names])
+    def __call__(
+        self, which: jax.Array, params: dict[str, Any], bank: Task, key: chex.PRNGKey
+    ) -> tuple[dict[str, jax.Array], jax.Array]:
+        """Strategy number `which` [] on a bank of one task: metrics [starts, T + 1] and picks [starts, T, N].
 
-    def measure(task: Task, state: State):
+        The key alone decides the initial sets and every random number, so that strategies are compared pair by pair.
+        """
+        ...
+
+
+def make_evaluation(environment: Environment, contenders: Mapping[str, Contender], starts: int) -> Evaluate:
+    """The pure function that `evaluate_all` maps over seeds, from `starts` initial sets."""
+    sequential = jnp.array([contender.sequential for contender in contenders.values()])
+
+    def measure(task: Task, state: State) -> dict[str, jax.Array]:
         logits = holdout_logits(task, state.fitted)
         broken = jnp.any(jnp.isnan(logits) | (logits == jnp.inf))
         values = {name: metric(logits, task.holdout_labels) for name, metric in METRICS.items()}
         return jax.tree.map(lambda value: jnp.where(broken, jnp.nan, value), values)
 
-    def evaluate(which: jax.Array, params: dict[str, Any], bank: Task, key: chex.PRNGKey):
+    def evaluate(
+        which: jax.Array, params: dict[str, Any], bank: Task, key: chex.PRNGKey
+    ) -> tuple[dict[str, jax.Array], jax.Array]:
         task = select(bank, jnp.int32(0))
 
-        def score(observation, key):
-            branches = [lambda o, k, name=name: strategies[name].score(params.get(name), o, k) for name in names]
+        def utility(observation: Observation, key: chex.PRNGKey) -> jax.Array:
+            branches = [partial(contender.strategy.utility, params[name]) for name, contender in contenders.items()]
             return jax.lax.switch(which, branches, observation, key)
 
-        def episode(key):
+        def episode(key: chex.PRNGKey) -> tuple[dict[str, jax.Array], jax.Array]:
             start_key, run_key = jax.random.split(key)
             first, (rest, picks) = rollout(
                 environment,
-                score,
+                utility,
                 task,
                 environment.initial_set(task, start_key),
                 run_key,
-                batch=batch,
                 sequential=sequential[which],
                 record_first=lambda state: measure(task, state),
                 record=lambda step: (measure(task, step.state), step.picks),
             )
             return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest), picks
 
-        return for_each(episode, (0,), at_once)(jax.random.split(key, starts))
+        return for_each(episode, (0,), environment.episodes_at_once)(jax.random.split(key, starts))
 
     return evaluate
 
 
+class ComparisonHooks(NamedTuple):
+    """What the caller does while strategies are compared."""
+
+    progress: Progress = lambda done, total, note: None
+    known: Mapping[str, Curves] = MappingProxyType({})
+    """curves of an interrupted comparison, which are not computed again"""
+    save: Callable[[str, Curves], None] = lambda name, curves: None
+    """called with (name, curves) after each strategy"""
+
+
+NO_HOOKS = ComparisonHooks()
+
+
 def evaluate_all(
     environment: Environment,
-    strategies: dict[str, Strategy],
-    params: dict[str, Any],
+    contenders: Mapping[str, Contender],
     banks: Task,
     key: chex.PRNGKey,
     *,
-    batch: int,
     starts: int,
-    at_once: int | None = None,
-    progress: Callable[[int, int, str], None] = lambda done, total, note: None,
-    known: Mapping[str, Curves] = MappingProxyType({}),
-    save: Callable[[str, Curves], None] = lambda name, curves: None,
+    hooks: ComparisonHooks = NO_HOOKS,
 ) -> dict[str, Curves]:
     """Curves of every strategy.
 
     Args:
       environment: made for the banks' shapes.
-      strategies: by name.
-      params: parameters by strategy name, each leaf with a leading seed axis.
+      contenders: the strategies by name.
       banks: one task a seed: every leaf [seeds, 1, ...].
       key: consumed here.
-      batch: N, labels a step.
       starts: initial sets per seed.
-      at_once: episodes that run side by side, of one seed after another; None: all episodes of all seeds.
-      progress: called with (strategies done, all, name).
-      known: curves of an interrupted comparison, which are not computed again.
-      save: called with (name, curves) after each strategy.
+      hooks: progress, and what to do with curves.
 
     Raises:
-      ValueError: when a classifier's logits are no numbers.
+      ValueError: when a classifier's logits are no longer finite.
     """
     seeds = banks.index.shape[0]
-    evaluate = make_evaluation(environment, strategies, batch, starts, at_once)
-    run = jax.jit(for_each(evaluate, (None, 0, SEEDS, 0), None if at_once is None else 1))
+    evaluate = make_evaluation(environment, contenders, starts)
+    run = jax.jit(for_each(evaluate, (None, 0, SEEDS, 0), None if environment.episodes_at_once is None else 1))
+    params = {name: contender.params for name, contender in contenders.items()}
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(seeds))
-    out = {}
-    for i, name in enumerate(strategies):
-        if name in known:
-            out[name] = known[name]
+    out: dict[str, Curves] = {}
+    for i, name in enumerate(contenders):
+        if name in hooks.known:
+            out[name] = hooks.known[name]
             continue
         began = time.perf_counter()
         metrics, picks = jax.device_get(run(jnp.int32(i), params, banks, keys))
         if np.isnan(metrics["accuracy"]).any():
-            raise ValueError(f"{name}: the classifier's logits are no longer numbers; {DIVERGED}")
+            raise ValueError(f"{name}: the classifier's logits are no longer finite; {DIVERGED}")
         out[name] = Curves(metrics, picks, time.perf_counter() - began)
-        save(name, out[name])
-        progress(i + 1, len(strategies), name)
+        hooks.save(name, out[name])
+        hooks.progress(i + 1, len(contenders), name)
     return out

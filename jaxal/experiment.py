@@ -3,111 +3,74 @@
 A seed is one split, one trained policy and its own keys; all seeds run at once by `vmap`.
 """
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxal.build import agent_for, environment_for
+from jaxal.build import classifier_for, environment_for
 from jaxal.config import Config
 from jaxal.data.dataset import Embedded
-from jaxal.data.splits import Split
-from jaxal.evaluate import Curves, evaluate_all
-from jaxal.mdp.observation import state_size
-from jaxal.policies.cem import make_cem
-from jaxal.policies.replay import Transition, make_replay, memory_bytes
-from jaxal.policies.strategies import all_strategies
-from jaxal.policies.train import Progress, Snapshot, Trained, make_trainer, train
-from jaxal.policies.typiclust import plan
-from jaxal.tasks.banks import OVER_SEEDS, Recipe, Sources, join_images, pad_and_stack
-from jaxal.tasks.task import for_each, standardise
+from jaxal.data.splits import PARTS, Split
+from jaxal.evaluate import NO_HOOKS as NO_COMPARISON_HOOKS
+from jaxal.evaluate import ComparisonHooks, Contender, evaluate_all
+from jaxal.policies import LEARNERS, STRATEGIES, expand
+from jaxal.policies.learner import NO_HOOKS, Hooks, Learned
+from jaxal.policies.strategy import Setting, Strategy
+from jaxal.report import provenance
+from jaxal.report.results import Results
+from jaxal.report.summary import Curves, Shown, Summary, summarise
+from jaxal.tasks.banks import Recipe, Sources, join_images, make_sources, pad_and_stack
+from jaxal.tasks.distances import DISTANCES
+from jaxal.tasks.task import standardise
+
+Policies = Mapping[str, Any]
+"""Parameters of learned strategies by their names, every leaf with a leading seed axis."""
 
 
-class Policies(NamedTuple):
-    """What was learned, every leaf with a leading seed axis."""
+def learners(config: Config) -> list[str]:
+    """Names of the strategies of the config that have to be trained."""
+    return [name for name in LEARNERS if name in expand(config.evaluation.strategies)]
 
-    ddqn: Any
-    linear_cem: Any  # [seeds, F]
+
+def sources_for(config: Config, sources: Sequence[Embedded], splits: Sequence[Sequence[Split]]) -> Sources:
+    """What every seed is trained on; `splits` has for each seed the split of each data set."""
+    return make_sources(config, classifier_for(config).needs, sources, splits)
 
 
 def training_memory(config: Config, sources: Sources) -> int:
-    """Bytes that training holds for long: the task banks, and the replay buffers of all seeds."""
-    settings, agent = config.environment, config.agent
+    """Bytes that training holds for long: the task banks, and what the learners of all seeds keep."""
     seeds, classes = len(sources.dataset), sources.bank.class_mask.shape[-1]
-    shaped: Callable[..., Any] = lambda *shape, dtype=jnp.float32: jax.ShapeDtypeStruct(shape, dtype)
-    state, features = state_size(settings.state_features, config.split.state, classes), len(settings.action_features)
-    next_candidates = config.train.target_candidates
-    transition = Transition(
-        state=shaped(state),
-        actions=shaped(settings.batch, features),
-        reward=shaped(),
-        discount=shaped(),
-        next_state=shaped(state),
-        next_actions=shaped(next_candidates, features),
-        next_mask=shaped(next_candidates, dtype=jnp.bool_),
-    )
     own = (sources.bank._replace(images=None), sources.validation._replace(images=None), sources.bank.images)
     banks = sum(x.nbytes for x in jax.tree.leaves(own))
-    return banks + seeds * memory_bytes(agent.replay_capacity, transition)
+    return banks + seeds * max((LEARNERS[name].memory(config, classes) for name in learners(config)), default=0)
 
 
-class Training(NamedTuple):
-    """What `train_policies` learned, and how."""
-
-    policies: Policies
-    trained: Trained
-    env_steps: int
-    updates: int
-    episodes: int
-
-
-def train_policies(
-    config: Config,
-    sources: Sources,
-    *,
-    progress: Progress = lambda done, total, note: None,
-    resume: Callable[[Snapshot], Snapshot | None] = lambda like: None,
-    save: Callable[[Snapshot], None] = lambda snapshot: None,
-) -> Training:
-    """Trains a double DQN, and the linear policy if it is among the strategies, for every seed."""
+def train_policies(config: Config, sources: Sources, hooks: Hooks = NO_HOOKS) -> dict[str, Learned]:
+    """Trains what the config's strategies need, for every seed; `hooks` are those of the double DQN."""
     environment = environment_for(config, sources.bank)
-    agent = agent_for(config, sources.bank.class_mask.shape[-1])
-    datasets = int(sources.dataset.max()) + 1
-    trainer = make_trainer(config, environment, agent, make_replay(config.agent), datasets)
-    keys = jax.random.split(jax.random.key(config.evaluation.first_seed), 2)
-    trained = train(trainer, config, sources, keys[0], progress=progress, resume=resume, save=save)
-    seeds = len(sources.dataset)
-    if "linear_cem" in config.evaluation.strategies:
-        search = jax.jit(for_each(make_cem(config, environment), (OVER_SEEDS, 0), 1 if config.finetunes else None))
-        weights = jax.device_get(search(sources, jax.random.split(keys[1], seeds)))
-    else:
-        weights = np.zeros((seeds, len(config.environment.action_features)), np.float32)
-    iterations = int(np.sum(~np.isnan(trained.history.returns[:, 0])))
-    warm_start = max(config.train.warm_start_episodes, sources.dataset.shape[1])
-    episodes = warm_start + iterations * config.train.episodes
-    return Training(
-        Policies(trained.params, weights),
-        trained,
-        env_steps=episodes * environment.steps,
-        updates=iterations * config.train.updates,
-        episodes=episodes,
-    )
+    keys = jax.random.split(jax.random.key(config.evaluation.first_seed), len(LEARNERS))
+    return {
+        name: LEARNERS[name].learn(config, environment, sources, key, hooks)
+        for name, key in zip(LEARNERS, keys, strict=True)
+        if name in learners(config)
+    }
 
 
-def policy_shapes(config: Config, seeds: int, classes: int) -> Policies:
+def policy_shapes(config: Config, seeds: int, classes: int) -> dict[str, Any]:
     """Shapes and dtypes of what `train_policies` learns on data of so many classes."""
-    agent, features = agent_for(config, classes), len(config.environment.action_features)
-    params = jax.eval_shape(lambda keys: jax.vmap(agent.init)(keys).params, jax.random.split(jax.random.key(0), seeds))
-    return Policies(params, jax.ShapeDtypeStruct((seeds, features), jnp.float32))
+    return {name: LEARNERS[name].shapes(config, classes, seeds) for name in learners(config)}
 
 
 class Evaluation(NamedTuple):
     """Every strategy from the same initial sets."""
 
     curves: dict[str, Curves]
-    kinds: dict[str, str]  # of each strategy, see `strategies.Strategy`
+    shown: dict[str, Shown]
     labels: np.ndarray  # [T + 1] labels at each point of a curve
 
 
@@ -115,48 +78,101 @@ def compare_strategies(
     config: Config,
     target: Embedded,
     splits: Sequence[Split],
-    policies: Policies | None,
-    **hooks: Any,
+    policies: Policies,
+    hooks: ComparisonHooks = NO_COMPARISON_HOOKS,
 ) -> Evaluation:
     """Runs every strategy of the config on the pool and test rows of each seed's split of `target`.
 
-    `hooks` are `evaluate_all`'s progress, known and save.
+    Args:
+      config: settings.
+      target: the data set, with latents.
+      splits: of each seed.
+      policies: parameters of the learned strategies among them.
+      hooks: progress, and what to do with curves.
     """
-    settings = config.environment
+    needs, distance = classifier_for(config).needs, DISTANCES[config.environment.distance]
     tests = [[Recipe(target.latents, target.dataset.labels, parts.testing())] for parts in splits]
-    banks = pad_and_stack(config, tests, join_images([target])[0] if config.finetunes else None)
+    banks = pad_and_stack(tests, join_images([target])[0] if needs.images else None, distance, needs)
     environment = environment_for(config, banks)
-    agent = agent_for(config, len(target.dataset.classes))
-    available = all_strategies(agent.values, settings.batch_selection == "sequential")
-    strategies = {name: available[name] for name in config.evaluation.strategies}
     classes = len(target.dataset.classes)
-    labels = max(settings.initial, classes) + settings.batch * np.arange(environment.steps + 1)
-    seeds = config.evaluation.first_seed + np.arange(len(splits))
-    params: dict[str, Any] = {
-        "untrained_q": jax.vmap(lambda s: agent.init(jax.random.key(s)).params)(seeds),
-        "balanced_oracle": banks.pool_labels[:, 0],
+    labels = max(config.environment.initial, classes) + environment.batch * np.arange(environment.steps + 1)
+    pool_labels = np.asarray(banks.pool_labels[:, 0])
+
+    def prepared(name: str, strategy: Strategy) -> Any:
+        if strategy.prepare is None:
+            return None
+        learned = [jax.tree.map(lambda x, i=i: x[i], policies.get(name)) for i in range(len(splits))]
+        settings = [
+            Setting(
+                config=config,
+                seed=config.evaluation.first_seed + i,
+                classes=classes,
+                latents=standardise(target.latents[parts.pool])[0],
+                labels=pool_labels[i],
+                labels_before=labels[:-1],
+                learned=learned[i],
+            )
+            for i, parts in enumerate(splits)
+        ]
+        return jax.tree.map(lambda *x: jnp.stack(x), *map(strategy.prepare, settings))
+
+    strategies = {name: STRATEGIES[name] for name in expand(config.evaluation.strategies)}
+    contenders = {
+        name: Contender(strategy, strategy.picks_in_sequence(config), prepared(name, strategy))
+        for name, strategy in strategies.items()
     }
-    if policies is not None:
-        params |= policies._asdict()
-    if "typiclust" in strategies:
-        params["typiclust"] = _typiclust_plans(config, target, splits, labels[:-1], banks.pool_labels.shape[-1])
-    curves = evaluate_all(
-        environment,
-        strategies,
-        {name: value for name, value in params.items() if name in strategies},
-        banks,
-        jax.random.key(config.evaluation.first_seed + 1),
-        batch=settings.batch,
-        starts=config.evaluation.starts,
-        at_once=config.episodes_at_once,
-        **hooks,
-    )
-    return Evaluation(curves, {name: strategy.kind for name, strategy in strategies.items()}, labels)
+    key = jax.random.key(config.evaluation.first_seed + 1)
+    curves = evaluate_all(environment, contenders, banks, key, starts=config.evaluation.starts, hooks=hooks)
+    shown = {
+        name: Shown(strategy.kind, strategy.label or name.replace("_", " "), strategy.cheats, strategy.colour)
+        for name, strategy in strategies.items()
+    }
+    return Evaluation(curves, shown, labels)
 
 
-def _typiclust_plans(config, target, splits, labels, pool_size):
-    plans = [
-        plan(standardise(target.latents[parts.pool])[0], labels, config.environment.batch, pool_size, seed)
-        for seed, parts in enumerate(splits)
-    ]
-    return jax.tree.map(lambda *x: jnp.stack(x), *plans)
+def results_of(
+    config: Config,
+    evaluation: Evaluation,
+    target: Embedded,
+    splits: Sequence[Split],
+    *,
+    trained_on: Sequence[str] = (),
+    labels_counted: Mapping[str, int] = MappingProxyType({}),
+    training: Mapping[str, Any] = MappingProxyType({}),
+    command: str | None = None,
+) -> Results:
+    """A comparison with all that a report says of it.
+
+    Args:
+      config: settings.
+      evaluation: the comparison.
+      target: the data set that it was made on.
+      splits: of each seed.
+      trained_on: data sets that learned policies were trained on.
+      labels_counted: labels that were needed beside those of an episode, by their use.
+      training: the report of the training.
+      command: how to ask for it again.
+    """
+    dataset = target.dataset
+    summary: Summary = {
+        "config": dataclasses.asdict(config),
+        "command": command,
+        "dataset": {
+            "name": dataset.name,
+            "classes": list(dataset.classes),
+            **{part: len(rows) for part, rows in zip(PARTS, splits[0], strict=True)},
+            "train_on": list(trained_on),
+            "notices": list(dataset.notices),
+        },
+        "labels_counted": {"budget": config.environment.budget, **labels_counted},
+        "training": dict(training),
+        "environment": provenance.environment(),
+        **summarise(config.evaluation, evaluation.curves, evaluation.shown, evaluation.labels),
+    }
+    return Results(summary, evaluation.curves)
+
+
+def labels_of_training(splits: Sequence[Split]) -> dict[str, int]:
+    """Labels that the training of one seed's policy uses, of all data sets' `splits`, by their use."""
+    used = ("source_pool", "reward", "validation")
+    return {part: sum(len(getattr(parts, part)) for parts in splits) for part in used}

@@ -39,7 +39,7 @@ def default() -> Config:
             learning_rate=3e-4,
             loss="huber",
             gradient_clip=1.0,
-            batch_size=128,
+            minibatch=128,
             replay_capacity=50_000,
         ),
         train=TrainConfig(

@@ -1,6 +1,10 @@
-"""What all tests share: JAX on the CPU with key-reuse checks, and scikit-learn's data sets."""
+"""What all tests share: JAX on the CPU with key-reuse checks, quick compilation, and scikit-learn's data sets."""
 
-import tempfile
+import os
+
+# Most of the tests' time is compilation, so the compiler does not optimise; commands that tests start inherit it.
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+os.environ["JAX_PLATFORMS"] = "cpu"
 
 import chex
 import jax
@@ -9,14 +13,22 @@ from worlds import load
 
 from jaxal.data.dataset import Dataset
 
-jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_debug_key_reuse", True)
 
-# Several tests run one and the same programme; it is compiled once a session.
-COMPILED = tempfile.TemporaryDirectory(prefix="jaxal-tests-")
-jax.config.update("jax_compilation_cache_dir", COMPILED.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Several tests run one and the same program; it is compiled once, for all workers and for the next time."""
+    assert config.cache is not None
+    folder = str(config.cache.mkdir("compiled"))
+    settings = {
+        "jax_compilation_cache_dir": folder,
+        "jax_compilation_cache_max_size": 2**30,
+        "jax_persistent_cache_min_compile_time_secs": 0.2,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    for name, value in settings.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,7 @@ class View:
     state_logits: np.ndarray  # [S, C]
     supposed: list[int]  # labelled points, and those already picked in this step where picks see each other
     open: list[int]  # points that may be picked
-    counts: np.ndarray  # [C] labels of each class, presumed ones included
+    counts: np.ndarray  # [C] labels of each class, those of pending points included
     step: int
     steps: int
     labelled: list[int]  # at the start of this step

@@ -10,11 +10,12 @@ from worlds import cut
 from jaxal.classifiers.classifier import Fitted, Labelled
 from jaxal.classifiers.linear_probe import linear_probe
 from jaxal.config import ProbeConfig
-from jaxal.tasks.task import Task, make_task, select
+from jaxal.tasks.distances import DISTANCES
+from jaxal.tasks.task import Needs, Task, make_task, select
 
 SLOTS, BATCH = 36, 12  # three fits
 DATA = ("digits", "wine", "breast_cancer")
-EUCLIDEAN = "euclidean"
+EUCLIDEAN = DISTANCES["euclidean"]
 
 
 @pytest.fixture
@@ -25,9 +26,9 @@ def dataset(request):
 def tasks(dataset, **options) -> tuple[Task, reference.Problem, np.ndarray]:
     """A task, the reference's view of it, and pool rows in the order in which they are labelled."""
     rows = cut(dataset, 100, 20, 50, seed=2)
-    bank = make_task(dataset.inputs, dataset.labels, rows, metric=EUCLIDEAN, keep_latents=True, **options)
+    bank = make_task(dataset.inputs, dataset.labels, rows, distance=EUCLIDEAN, needs=Needs(latents=True), **options)
     order = np.concatenate([np.arange(BATCH), 20 + np.random.default_rng(0).permutation(80)])
-    problem = reference.make_problem(dataset.inputs, dataset.labels, rows, EUCLIDEAN)
+    problem = reference.make_problem(dataset.inputs, dataset.labels, rows, "euclidean")
     return select(bank, jnp.int32(0)), problem, order[:SLOTS].astype(np.int32)
 
 
@@ -155,11 +156,11 @@ def test_before_any_label_all_classes_are_equally_likely(wine):
     assert not np.asarray(jax.nn.softmax(logits)[:, 3:]).any()
 
 
-def test_presuming_a_label_touches_the_geometry_alone(wine):
+def test_a_pending_point_touches_the_geometry_alone(wine):
     task, problem, order = tasks(wine)
     probe = linear_probe(ProbeConfig(), EUCLIDEAN)
     points, _, fitted = next(fits(ProbeConfig(), task, order))
-    after = probe.presume(task, fitted, jnp.int32(77))
+    after = probe.mark_pending(task, fitted, jnp.int32(77))
     np.testing.assert_array_equal(after.logits, fitted.logits)
     assert float(after.geometry.labelled_size) == BATCH + 1
     total = problem.distances[:, [*points, 77]].sum(1) / problem.scale

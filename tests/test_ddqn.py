@@ -58,12 +58,12 @@ def batch_of(seed: int, n: int, size: int = SIZE) -> Transition:
     mask = rng.random((size, CANDIDATES)) < 0.7
     mask[:, :n] = True
     return Transition(
-        state=normal(size, STATE),
-        actions=normal(size, n, 3),
+        state_vector=normal(size, STATE),
+        features=normal(size, n, 3),
         reward=normal(size),
         discount=jnp.asarray(np.arange(size) != size - 1, jnp.float32),  # the last one ends its episode
-        next_state=normal(size, STATE),
-        next_actions=normal(size, CANDIDATES, 3),
+        next_state_vector=normal(size, STATE),
+        next_features=normal(size, CANDIDATES, 3),
         next_mask=jnp.asarray(mask),
     )
 
@@ -84,8 +84,8 @@ def expected_targets(state, t: Transition, reading: str, n: int, gamma: float = 
     """y of each transition, by loops."""
     out = []
     for i in range(len(t.reward)):
-        online = numpy_q(state.params, t.next_state[i], t.next_actions[i])
-        target = numpy_q(state.target_params, t.next_state[i], t.next_actions[i])
+        online = numpy_q(state.params, t.next_state_vector[i], t.next_features[i])
+        target = numpy_q(state.target_params, t.next_state_vector[i], t.next_features[i])
         select, evaluate = (online, target) if reading == "double_q" else (target, online)
         open_ = [k for k in range(CANDIDATES) if t.next_mask[i, k]]
         best = sorted(open_, key=lambda k: -select[k])[:n]
@@ -102,7 +102,7 @@ def test_errors_equal_hand_made_ones(reading, n):
     t = batch_of(2, n)
     _, errors = jax.jit(agent.update)(state, t)
     y = expected_targets(state, t, reading, n)
-    q = np.array([numpy_q(state.params, t.state[i], t.actions[i]) for i in range(SIZE)])
+    q = np.array([numpy_q(state.params, t.state_vector[i], t.features[i]) for i in range(SIZE)])
     np.testing.assert_allclose(errors, (q - y[:, None]).mean(1), atol=1e-5)
     other = expected_targets(state, t, {"paper": "double_q", "double_q": "paper"}[reading], n)
     assert np.abs(other - y).max() > 0.05  # the two readings are told apart by this batch
@@ -118,7 +118,7 @@ def test_no_gradient_flows_into_the_target(reading, n, loss):
     y = jnp.asarray(expected_targets(state, t, reading, n), jnp.float32)
 
     def objective(params):
-        error = jax.vmap(agent.values, (None, 0, 0))(params, t.state, t.actions) - y[:, None]
+        error = jax.vmap(agent.values, (None, 0, 0))(params, t.state_vector, t.features) - y[:, None]
         small = jnp.abs(error) <= 1
         huber = jnp.where(small, error**2 / 2, jnp.abs(error) - 0.5)
         return jnp.mean(error**2 if loss == "squared" else huber)
@@ -164,22 +164,22 @@ def test_q_learning_finds_the_value_of_a_state_that_pays_one():
         reward=jnp.ones(SIZE), discount=jnp.ones(SIZE), next_mask=jnp.ones((SIZE, CANDIDATES), bool)
     )
     state, errors = jax.jit(lambda s: jax.lax.scan(lambda s, _: agent.update(s, t), s, None, length=2000))(state)
-    assert float(agent.values(state.params, t.state[0], t.actions[0])[0]) == pytest.approx(2, abs=0.05)
+    assert float(agent.values(state.params, t.state_vector[0], t.features[0])[0]) == pytest.approx(2, abs=0.05)
     assert float(jnp.abs(errors[-1]).max()) < 0.05
 
 
 def test_the_split_first_layer_is_one_dense_layer():
     agent, state = agent_and_state(1)
     t = batch_of(6, 1)
-    found = agent.values(state.params, t.next_state[0], t.next_actions[0])
-    np.testing.assert_allclose(found, numpy_q(state.params, t.next_state[0], t.next_actions[0]), atol=1e-5)
+    found = agent.values(state.params, t.next_state_vector[0], t.next_features[0])
+    np.testing.assert_allclose(found, numpy_q(state.params, t.next_state_vector[0], t.next_features[0]), atol=1e-5)
 
 
 def test_an_untrained_network_with_a_residual_ranks_by_that_feature():
     agent = make_agent(AgentConfig(hidden=(8, 8), residual="margin", residual_weight=-2.0), STATE, FEATURES, 1)
     t = batch_of(7, 1)
-    q = agent.values(agent.init(jax.random.key(0)).params, t.next_state[0], t.next_actions[0])
-    np.testing.assert_allclose(q, -2 * t.next_actions[0][:, FEATURES.index("margin")], atol=1e-6)
+    q = agent.values(agent.init(jax.random.key(0)).params, t.next_state_vector[0], t.next_features[0])
+    np.testing.assert_allclose(q, -2 * t.next_features[0][:, FEATURES.index("margin")], atol=1e-6)
 
 
 def test_agents_start_alike_from_one_key_and_differ_from_another():

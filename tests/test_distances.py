@@ -7,7 +7,9 @@ import pytest
 from reference import SCIPY_NAMES
 from scipy.spatial.distance import cdist
 
+from jaxal.registry import UnknownNameError
 from jaxal.tasks import distances
+from jaxal.tasks.distances import DISTANCES, Distance
 
 POOL = 57
 USED = np.arange(POOL) < 50  # the last 7 rows are padding
@@ -30,10 +32,10 @@ def apart(metric: str, x: np.ndarray) -> np.ndarray:
     return d
 
 
-@pytest.mark.parametrize("metric", distances.METRICS)
+@pytest.mark.parametrize("metric", DISTANCES)
 def test_pairwise_equals_cdist(metric, points):
     x, y = points[:30], points[20:50]  # ten points are in both
-    found = np.asarray(distances.pairwise(metric, jnp.asarray(x), jnp.asarray(y)))
+    found = np.asarray(distances.pairwise(DISTANCES[metric], jnp.asarray(x), jnp.asarray(y)))
     truth = scipy_distances(metric, x, y)
     same = truth < 1e-9
     np.testing.assert_allclose(found[~same], truth[~same], rtol=2e-5, atol=2e-6)
@@ -41,31 +43,31 @@ def test_pairwise_equals_cdist(metric, points):
     assert found[same].min() >= 0 and found[same].max() < 5e-3 and same.sum() >= 10
 
 
-@pytest.mark.parametrize("metric", distances.METRICS)
+@pytest.mark.parametrize("metric", DISTANCES)
 def test_nearly_equal_points_do_not_go_below_zero(metric):
     rng = np.random.default_rng(0)
     x = (100 + rng.normal(0, 1e-4, (40, 8))).astype(np.float32)
-    found = np.asarray(distances.pairwise(metric, jnp.asarray(x), jnp.asarray(x)))
+    found = np.asarray(distances.pairwise(DISTANCES[metric], jnp.asarray(x), jnp.asarray(x)))
     assert np.isfinite(found).all() and found.min() >= 0
 
 
-@pytest.mark.parametrize("metric", distances.METRICS)
+@pytest.mark.parametrize("metric", DISTANCES)
 def test_zero_vectors_have_finite_distances(metric):
     x = jnp.zeros((3, 4)).at[0, 0].set(1.0)
-    assert np.isfinite(distances.pairwise(metric, x, x)).all()
+    assert np.isfinite(distances.pairwise(DISTANCES[metric], x, x)).all()
 
 
 @pytest.mark.parametrize("block", [7, 57, 512])
-@pytest.mark.parametrize("metric", distances.METRICS)
+@pytest.mark.parametrize("metric", DISTANCES)
 def test_totals_sum_over_the_rows_in_use(metric, block, points):
-    found = distances.totals(metric, jnp.asarray(points), jnp.asarray(USED), block)
+    found = distances.totals(DISTANCES[metric], jnp.asarray(points), jnp.asarray(USED), block)
     np.testing.assert_allclose(np.asarray(found)[USED], apart(metric, points).sum(1), rtol=1e-4)
 
 
 @pytest.mark.parametrize("block", [7, 512])
-@pytest.mark.parametrize("metric", distances.METRICS)
+@pytest.mark.parametrize("metric", DISTANCES)
 def test_local_density_is_the_mean_of_the_ten_nearest(metric, block, points):
-    found = distances.local_density(metric, jnp.asarray(points), jnp.asarray(USED), block)
+    found = distances.local_density(DISTANCES[metric], jnp.asarray(points), jnp.asarray(USED), block)
     d = apart(metric, points)
     truth = [np.mean(sorted(np.delete(d[i], i))[:10]) for i in range(len(d))]
     np.testing.assert_allclose(np.asarray(found)[USED], truth, rtol=1e-4)
@@ -73,24 +75,24 @@ def test_local_density_is_the_mean_of_the_ten_nearest(metric, block, points):
 
 def test_local_density_of_a_pool_smaller_than_the_neighbourhood():
     x = jnp.array([[0.0], [1.0], [3.0], [9.0]])
-    found = distances.local_density("euclidean", x, jnp.array([True, True, True, False]))
+    found = distances.local_density(DISTANCES["euclidean"], x, jnp.array([True, True, True, False]))
     np.testing.assert_allclose(found[:3], [2.0, 1.5, 2.5], rtol=1e-6)
 
 
-@pytest.mark.parametrize("metric", distances.METRICS)
+@pytest.mark.parametrize("metric", DISTANCES)
 def test_running_sums_after_fifty_steps(metric, digits):
     rng = np.random.default_rng(1)
     x = (digits.inputs[:200] / 16.0 - 0.3).astype(np.float32)
     used = np.arange(200) < 180
     d = scipy_distances(metric, x, x)
     np.fill_diagonal(d, 0.0)
-    state = distances.geometry(metric, jnp.asarray(x), jnp.asarray(used))
+    state = distances.geometry(DISTANCES[metric], jnp.asarray(x), jnp.asarray(used))
     np.testing.assert_allclose(state.scale, d[:180, :180].sum() / (180 * 179), rtol=1e-5)
     extend = jax.jit(distances.extend)
     picks, labelled = rng.permutation(180)[:150].reshape(50, 3), []
     for step, three in enumerate(picks):
         new = np.array([True, step % 2 == 0, True])  # every other step has a padded entry
-        columns = distances.pairwise(metric, jnp.asarray(x[three]), jnp.asarray(x))
+        columns = distances.pairwise(DISTANCES[metric], jnp.asarray(x[three]), jnp.asarray(x))
         state = extend(state, columns, jnp.asarray(new))
         labelled += list(three[new])
     rest = np.setdiff1d(np.arange(180), labelled)
@@ -104,7 +106,7 @@ def test_running_sums_after_fifty_steps(metric, digits):
 
 
 def test_nothing_labelled_yet(points):
-    state = distances.geometry("euclidean", jnp.asarray(points), jnp.asarray(USED))
+    state = distances.geometry(DISTANCES["euclidean"], jnp.asarray(points), jnp.asarray(USED))
     assert float(state.labelled_size) == 0 and int(state.pool_size) == 50
     assert not np.asarray(distances.mean_labelled(state)).any()
     assert np.isinf(state.nearest_labelled).all()
@@ -118,3 +120,23 @@ def test_nothing_labelled_yet(points):
 def test_products_are_made_in_full_precision():
     lowered = jax.jit(distances.inner).lower(jnp.ones((2, 3)), jnp.ones((4, 3))).as_text()
     assert "precision = [HIGHEST, HIGHEST]" in lowered
+
+
+def test_an_unknown_distance_is_refused_and_told_what_there_is():
+    with pytest.raises(UnknownNameError, match="unknown distance 'manhatten'; there are euclidean, squared_euclidean"):
+        DISTANCES["manhatten"]
+
+
+@pytest.mark.parametrize("wrong", [jnp.ones(4), jnp.ones((3, 4, 1)), jnp.ones((3, 5))])
+def test_arrays_of_another_rank_or_size_are_refused(wrong):
+    with pytest.raises(AssertionError):
+        distances.pairwise(DISTANCES["euclidean"], jnp.ones((3, 4)), wrong)
+
+
+def test_a_distance_that_is_no_function_of_inner_products(points):
+    manhattan = Distance(between=lambda x, y: jnp.sum(jnp.abs(x[:, None] - y[None]), -1))
+    x = points[USED]
+    d = cdist(x, x, "cityblock")
+    np.testing.assert_allclose(distances.pairwise(manhattan, jnp.asarray(x), jnp.asarray(x)), d, rtol=1e-5, atol=1e-5)
+    geometry = distances.geometry(manhattan, jnp.asarray(x), jnp.ones(len(x), bool))
+    np.testing.assert_allclose(geometry.total, d.sum(1) / d.sum() * 50 * 49, rtol=1e-4)

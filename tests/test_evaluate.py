@@ -1,6 +1,6 @@
 """Evaluation: every strategy from the same initial sets, with the numbers that its episodes have."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import jax
@@ -11,13 +11,14 @@ from sklearn.metrics import accuracy_score
 from worlds import build, cut, load
 
 from jaxal import evaluate as evaluation
-from jaxal.config import AgentConfig, EnvironmentConfig, ProbeConfig
-from jaxal.evaluate import Curves, evaluate_all
+from jaxal.config import AgentConfig, Config, EnvironmentConfig, ProbeConfig
+from jaxal.evaluate import ComparisonHooks, Contender, evaluate_all
 from jaxal.mdp.environment import Environment, holdout_logits
 from jaxal.mdp.metrics import METRICS
+from jaxal.policies import STRATEGIES
 from jaxal.policies.ddqn import make_agent
-from jaxal.policies.strategies import Strategy, all_strategies
-from jaxal.policies.typiclust import plan
+from jaxal.policies.typiclust import clusterings
+from jaxal.report.summary import Curves
 from jaxal.tasks.task import Task, select
 
 STEPS, STATE, BATCH, STARTS, SEEDS = 4, 10, 2, 3, 2
@@ -27,18 +28,17 @@ pytestmark = pytest.mark.usefixtures("vmapped_keys")
 
 class Stage(NamedTuple):
     environment: Environment
-    strategies: dict[str, Strategy]
-    params: dict[str, Any]
+    contenders: dict[str, Contender]
     banks: Task  # [SEEDS, 1, ...]
     curves: dict[str, Curves]
 
-    def run(self, key: int = 0, seeds: slice = slice(None), **options) -> dict[str, Curves]:
-        params, banks = jax.tree.map(lambda x: x[seeds], (self.params, self.banks))
+    def run(self, key: int = 0, seeds: slice = slice(None), **hooks) -> dict[str, Curves]:
+        some = lambda tree: jax.tree.map(lambda x: x[seeds], tree)
+        contenders = {name: c._replace(params=some(c.params)) for name, c in self.contenders.items()}
         return evaluate_all(
-            *(self.environment, self.strategies, params, banks, jax.random.key(key)),
-            batch=BATCH,
+            *(self.environment, contenders, some(self.banks), jax.random.key(key)),
             starts=STARTS,
-            **options,
+            hooks=ComparisonHooks(**hooks),
         )
 
 
@@ -52,8 +52,8 @@ def stage() -> Stage:
     environment = worlds[0].environment
     agent = make_agent(AgentConfig(hidden=(8,)), STATE, SETTINGS.action_features, BATCH)
     stack = lambda trees: jax.tree.map(lambda *x: jnp.stack(x), *trees)
-    plans = [plan(dataset.inputs[w.rows.pool], 3 + BATCH * np.arange(STEPS), BATCH, 70, 0) for w in worlds]
-    q = stack([agent.init(jax.random.key(i)).params for i in range(SEEDS)])
+    plans = [clusterings(dataset.inputs[w.rows.pool], 3 + BATCH * np.arange(STEPS), BATCH, 70, 0) for w in worlds]
+    q = jax.tree_util.Partial(agent.values, stack([agent.init(jax.random.key(i)).params for i in range(SEEDS)]))
     params = {
         "ddqn": q,
         "untrained_q": q,
@@ -61,13 +61,15 @@ def stage() -> Stage:
         "typiclust": stack(plans),
         "balanced_oracle": jnp.stack([w.task.pool_labels for w in worlds]),
     }
-    empty = Stage(environment, all_strategies(agent.values, True), params, stack([w.bank for w in worlds]), {})
+    config = Config(environment=SETTINGS)
+    contenders = {n: Contender(s, s.picks_in_sequence(config), params.get(n)) for n, s in STRATEGIES.items()}
+    empty = Stage(environment, contenders, stack([w.bank for w in worlds]), {})
     with jax.debug_key_reuse(False):
         return empty._replace(curves=empty.run())
 
 
 def test_every_strategy_has_every_curve(stage):
-    assert set(stage.curves) == set(stage.strategies)
+    assert set(stage.curves) == set(STRATEGIES)
     for curves in stage.curves.values():
         assert set(curves.metrics) == set(METRICS)
         for values in curves.metrics.values():
@@ -127,8 +129,8 @@ def test_same_key_same_curves_other_key_other_starts_and_one_trace(stage, monkey
     monkeypatch.setattr(evaluation, "make_evaluation", lambda *a, **k: chex.assert_max_traces(made(*a, **k), 1))
     seen = []
     other = stage.run(key=1, progress=lambda done, total, name: seen.append((done, total, name)))
-    total = len(stage.strategies)
-    assert seen == [(i + 1, total, name) for i, name in enumerate(stage.strategies)]
+    total = len(STRATEGIES)
+    assert seen == [(i + 1, total, name) for i, name in enumerate(STRATEGIES)]
     for name, curves in other.items():
         assert not np.array_equal(curves.picks, stage.curves[name].picks)
     chex.clear_trace_counter()
@@ -140,16 +142,16 @@ def test_same_key_same_curves_other_key_other_starts_and_one_trace(stage, monkey
 
 def test_the_oracle_balances_the_classes(stage):
     for seed in range(SEEDS):
-        labels = np.asarray(stage.params["balanced_oracle"][seed])
+        labels = np.asarray(stage.contenders["balanced_oracle"].params[seed])
         for picks in stage.curves["balanced_oracle"].picks[seed]:
             # One per class before, then two a step, each step by the counts before it.
             assert np.ptp(np.bincount(labels[picks.ravel()], minlength=3)) <= 2
 
 
 def test_a_classifier_that_diverges_is_told(stage):
-    dataset, probe = load("wine"), ProbeConfig(solver="gd", learning_rate=1e38)
-    world = build(dataset, cut(dataset, 70, STATE, 60), SETTINGS, STEPS, probe, raw=True)
+    dataset, probe = load("wine"), ProbeConfig(solver="gd", latents="raw", learning_rate=1e38)
+    world = build(dataset, cut(dataset, 70, STATE, 60), SETTINGS, STEPS, probe)
     bank = jax.tree.map(lambda x: x[None], world.bank)
-    broken = Stage(world.environment, {"margin": stage.strategies["margin"]}, {}, bank, {})
-    with pytest.raises(ValueError, match="margin: the classifier's logits are no longer numbers; take a smaller"):
+    broken = Stage(world.environment, {"margin": stage.contenders["margin"]}, bank, {})
+    with pytest.raises(ValueError, match="margin: the classifier's logits are no longer finite; take a smaller"):
         broken.run()

@@ -19,18 +19,18 @@ def transitions(numbers) -> Transition:
     n = jnp.asarray(numbers, jnp.float32)
     fill = lambda *shape: jnp.broadcast_to(n.reshape(-1, *(1 for _ in shape)), (len(n), *shape))
     return Transition(
-        state=fill(3),
-        actions=fill(2, 4),
+        state_vector=fill(3),
+        features=fill(2, 4),
         reward=n,
         discount=n % 2,
-        next_state=fill(3),
-        next_actions=fill(5, 4),
+        next_state_vector=fill(3),
+        next_features=fill(5, 4),
         next_mask=fill(5) % 2 == 0,
     )
 
 
 def replay(kind: Any, capacity: int = 16):
-    buffer = make_replay(AgentConfig(replay=kind, replay_capacity=capacity, batch_size=BATCH))
+    buffer = make_replay(AgentConfig(replay=kind, replay_capacity=capacity, minibatch=BATCH))
     return buffer, buffer.init(jax.tree.map(lambda x: x[0], transitions([0])))
 
 
@@ -99,7 +99,7 @@ def test_reprioritising_a_uniform_buffer_does_nothing():
 
 @pytest.mark.parametrize("exponent", [1.0, 3.0])
 def test_prioritised_sampling_follows_the_errors(exponent):
-    config = AgentConfig(replay="prioritised", replay_capacity=16, batch_size=BATCH, priority_exponent=exponent)
+    config = AgentConfig(replay="prioritised", replay_capacity=16, minibatch=BATCH, priority_exponent=exponent)
     buffer = make_replay(config)
     state = buffer.init(jax.tree.map(lambda x: x[0], transitions([0])))
     state = buffer.add(state, transitions(range(12)))

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from jaxal.report import statistics
-from jaxal.report.figures import best_hand_written, curves, figure, label, metrics_figure, policy, side_by_side
-from jaxal.report.pages import ReportError, compare_runs, read, write
+from jaxal.report.figures import figure, metrics_figure, side_by_side
+from jaxal.report.pages import compare_runs, write
+from jaxal.report.summary import ReportError, best_hand_written, curves, label, policy, read
 from jaxal.report.tables import against, headline, quarter_table, strategy_table
 
 KINDS = {
@@ -22,6 +23,7 @@ KINDS = {
     "untrained_q": "control",
     "balanced_oracle": "control",
 }
+LABELS = {"ddqn": "learned (DDQN)", "untrained_q": "untrained Q", "balanced_oracle": "balanced oracle (cheats)"}
 LIFT = {"ddqn": 0.04, "random": -0.05, "margin": -0.01, "untrained_q": -0.1, "balanced_oracle": 0.08}
 NASTY = '<script>alert("x")</script> | `a` $x_{ **b** & [c](d)\n# e'
 
@@ -43,6 +45,8 @@ def make_results(lift=None, seeds=5, starts=2, noise=0.004):
         summary = statistics.target_summary(statistics.labels_to_target(values, labels, 0.6))
         strategies[name] = {
             "kind": KINDS[name],
+            "label": LABELS.get(name, ""),
+            "cheats": name == "balanced_oracle",
             "labels": labels,
             "accuracy": flat.tolist(),
             "balanced_accuracy": (flat - 0.1).tolist(),
@@ -274,7 +278,7 @@ def test_figure_tells_strategies_apart():
     }
     assert max(lines, key=lambda name: lines[name].get_linewidth()) == "ddqn"
     assert len({line.get_color() for line in lines.values()}) == len(KINDS)
-    assert {text.get_text() for text in top.texts} == {label(name) for name in KINDS}
+    assert {text.get_text() for text in top.texts} == {label(results, name) for name in KINDS}
 
 
 @pytest.mark.parametrize("width", [8.6, 4.4])
@@ -414,3 +418,15 @@ def test_several_runs_on_one_page(folder, tmp_path):
     assert len(page.images) == 2 and all(link.startswith("data:") for link in page.links)
     assert f"{losing['strategies']['ddqn']['aulc_mean']:.4f}" in page.text
     assert len((tmp_path / "out" / "report.md").read_text(encoding="utf-8")) > 500
+
+
+def test_a_run_folder_of_version_0_1_0_is_read(tmp_path):
+    """It had no labels and no colours of strategies."""
+    results = make_results()
+    for entry in results["strategies"].values():
+        del entry["label"]
+    path = store(tmp_path / "old", results)
+    write(path)
+    assert "untrained q" in (path / "report.md").read_text(encoding="utf-8").replace("\\", "")
+    lines = figure(read(path)).axes[0].lines
+    assert len({line.get_color() for line in lines}) == len(KINDS)

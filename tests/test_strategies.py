@@ -7,10 +7,11 @@ import pytest
 from reference import softmax
 from scipy.stats import entropy as scipy_entropy
 
+from jaxal.config import Config, EnvironmentConfig
 from jaxal.mdp.observation import Candidates, Observation
-from jaxal.policies import strategies
-from jaxal.policies.strategies import HAND_WRITTEN
+from jaxal.policies import STRATEGIES, cem, expand, hand_written
 from jaxal.policies.typiclust import Clustering
+from jaxal.registry import UnknownNameError
 
 POINTS, CLASSES = 50, 4
 
@@ -26,7 +27,7 @@ def observation(seed: int = 0, mask: np.ndarray | None = None, time: int = 0, ac
 
 
 def score(name: str, o: Observation, params=None, seed: int = 0) -> np.ndarray:
-    return np.asarray(HAND_WRITTEN[name].score(params, o, jax.random.key(seed)))
+    return np.asarray(STRATEGIES[name].utility(params, o, jax.random.key(seed)))
 
 
 # modAL 0.4.2.1, modAL/uncertainty.py, on class probabilities p: the measures, of which it takes the largest
@@ -88,14 +89,16 @@ def test_distance_strategies():
 
 def test_random_is_uniform_over_the_candidates():
     o = observation()
-    first = jax.jit(jax.vmap(lambda key: jnp.argmax(HAND_WRITTEN["random"].score(None, o, key))))(
+    first = jax.jit(jax.vmap(lambda key: jnp.argmax(STRATEGIES["random"].utility(None, o, key))))(
         jax.random.split(jax.random.key(0), 5000)
     )
     counts = np.bincount(first, minlength=POINTS)
     assert np.all(np.abs(counts - 100) < 5 * np.sqrt(100))
 
 
-@pytest.mark.parametrize("name", [n for n in HAND_WRITTEN if n not in ("random", "typiclust")])
+@pytest.mark.parametrize(
+    "name", [n for n, s in STRATEGIES.items() if s.kind == "hand-written" and n not in ("random", "typiclust")]
+)
 def test_hand_written_strategies_use_no_randomness(name):
     o = observation()
     np.testing.assert_array_equal(score(name, o, seed=0), score(name, o, seed=1))
@@ -104,8 +107,8 @@ def test_hand_written_strategies_use_no_randomness(name):
 def test_linear_follows_its_weights():
     o = observation()
     weights = np.array([1.0, -2.0, 0.5], np.float32)
-    found = strategies.linear(jnp.asarray(weights), o, jax.random.key(0))
-    np.testing.assert_allclose(found, np.asarray(o.actions) @ weights, rtol=1e-5, atol=1e-5)
+    found = cem.linear(jnp.asarray(weights), o, jax.random.key(0))
+    np.testing.assert_allclose(found, np.asarray(o.features) @ weights, rtol=1e-5, atol=1e-5)
 
 
 def test_the_balanced_oracle_draws_at_random_from_the_rarest_class():
@@ -118,7 +121,7 @@ def test_the_balanced_oracle_draws_at_random_from_the_rarest_class():
     best = jax.jit(
         jax.vmap(
             lambda key: jnp.argmax(
-                jnp.where(o.mask, strategies.balanced_oracle(jnp.asarray(classes), o, key), -jnp.inf)
+                jnp.where(o.mask, hand_written.balanced_oracle(jnp.asarray(classes), o, key), -jnp.inf)
             )
         )
     )(jax.random.split(jax.random.key(0), 500))
@@ -168,19 +171,26 @@ def test_typiclust_takes_a_second_point_only_when_every_cluster_has_given_one():
 
 
 def test_names_and_kinds():
-    everything = strategies.all_strategies(lambda params, state, actions: actions @ params, sequential=True)
-    kinds = {name: s.kind for name, s in everything.items()}
+    kinds = {name: s.kind for name, s in STRATEGIES.items()}
     assert {n for n, k in kinds.items() if k == "learned"} == {"ddqn"}
     assert {n for n, k in kinds.items() if k == "control"} == {"linear_cem", "untrained_q", "balanced_oracle"}
-    assert {n for n, k in kinds.items() if k == "hand-written"} == set(HAND_WRITTEN)
+    assert {n for n, s in STRATEGIES.items() if s.cheats} == {"balanced_oracle"}
     o = observation()
-    q = np.asarray(everything["ddqn"].score(jnp.array([0.0, 1.0, 0.0]), o, jax.random.key(0)))
-    np.testing.assert_allclose(q, o.actions[:, 1])  # a high Q is labelled first
+    q = jax.tree_util.Partial(lambda params, state, features: features @ params, jnp.array([0.0, 1.0, 0.0]))
+    found = STRATEGIES["ddqn"].utility(q, o, jax.random.key(0))
+    np.testing.assert_allclose(found, o.features[:, 1])  # a high Q is labelled first
     # By their definition, the picks of one step see each other, however the policy picks.
-    for sequential in (True, False):
-        made = strategies.all_strategies(lambda *_: jnp.zeros(1), sequential)
-        assert made["k_center"].sequential and made["typicality"].sequential
-        assert not made["margin"].sequential and made["ddqn"].sequential == sequential
+    for selection in ("sequential", "top_n"):
+        config = Config(environment=EnvironmentConfig(batch_selection=selection))
+        assert STRATEGIES["k_center"].picks_in_sequence(config) and STRATEGIES["typicality"].picks_in_sequence(config)
+        assert not STRATEGIES["margin"].picks_in_sequence(config)
+        assert STRATEGIES["ddqn"].picks_in_sequence(config) == (selection == "sequential")
+
+
+def test_all_stands_for_every_strategy_and_unknown_names_are_refused():
+    assert expand(["margin", "all", "margin"]) == ("margin", *(name for name in STRATEGIES if name != "margin"))
+    with pytest.raises(UnknownNameError, match="unknown strategy 'luck'; there are ddqn, linear_cem, random"):
+        expand(["luck"])
 
 
 def test_softmax_probabilities_are_those_of_the_reference():

@@ -9,6 +9,7 @@ from worlds import cut
 
 from jaxal.data.splits import Rows
 from jaxal.tasks import task as tasks
+from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import make_task
 
 
@@ -57,7 +58,7 @@ def test_missing_values_become_the_median_of_the_pool():
 
 
 def test_gram_matrix(wine, rows):
-    bank = make_task(wine.inputs, wine.labels, rows, metric="euclidean")
+    bank = make_task(wine.inputs, wine.labels, rows, distance=DISTANCES["euclidean"])
     z = everything(wine, rows)
     assert bank.gram is not None
     np.testing.assert_allclose(bank.gram[0], z[:60] @ z.T, atol=1e-5)
@@ -70,7 +71,7 @@ def test_gram_matrix(wine, rows):
 @pytest.mark.parametrize("gram_limit", [0, 2**31])
 @pytest.mark.parametrize("metric", ["euclidean", "squared_euclidean", "cosine"])
 def test_columns_and_distances(wine, rows, metric, gram_limit):
-    bank = make_task(wine.inputs, wine.labels, rows, metric=metric, gram_limit=gram_limit)
+    bank = make_task(wine.inputs, wine.labels, rows, distance=DISTANCES[metric], gram_limit=gram_limit)
     assert (bank.gram is None) == (gram_limit == 0)
     task, picks = tasks.select(bank, jnp.int32(0)), jnp.array([3, 59, 0])
     columns = tasks.columns(task, picks)
@@ -78,7 +79,7 @@ def test_columns_and_distances(wine, rows, metric, gram_limit):
     np.testing.assert_allclose(columns, z[np.asarray(picks)] @ z.T, atol=1e-5)
     problem = reference.make_problem(wine.inputs, wine.labels, rows, metric)
     truth = problem.distances[np.asarray(picks)]
-    found = tasks.distance_columns(metric, task, columns, picks)
+    found = tasks.distance_columns(DISTANCES[metric], task, columns, picks)
     np.testing.assert_allclose(found, truth, atol=2e-3)
     apart = truth > 1e-6
     np.testing.assert_allclose(np.asarray(found)[apart], truth[apart], rtol=1e-4)
@@ -86,8 +87,8 @@ def test_columns_and_distances(wine, rows, metric, gram_limit):
 
 
 def test_padding_is_marked_and_leaves_the_rest_alone(wine, rows):
-    own = make_task(wine.inputs, wine.labels, rows, metric="euclidean")
-    padded = make_task(wine.inputs, wine.labels, rows, metric="euclidean", shape=(70, 10, 45), classes=5)
+    own = make_task(wine.inputs, wine.labels, rows, distance=DISTANCES["euclidean"])
+    padded = make_task(wine.inputs, wine.labels, rows, distance=DISTANCES["euclidean"], shape=(70, 10, 45), classes=5)
     assert padded.gram is not None and own.gram is not None
     task = tasks.select(padded, jnp.int32(0))
     assert task.shape == (70, 10, 45)
@@ -107,7 +108,9 @@ def test_a_bank_gives_back_its_tasks(wine, breast_cancer):
     parts = []
     for dataset, seed in ((wine, 0), (breast_cancer, 1), (wine, 2)):
         rows = cut(dataset, 50, 10, 40, seed)
-        parts.append(make_task(dataset.inputs, dataset.labels, rows, metric="cosine", shape=(55, 10, 44), classes=3))
+        parts.append(
+            make_task(dataset.inputs, dataset.labels, rows, distance=DISTANCES["cosine"], shape=(55, 10, 44), classes=3)
+        )
     bank = tasks.stack(parts)
     np.testing.assert_array_equal(bank.index, [0, 1, 2])
     pick = jax.jit(lambda bank, i: (tasks.select(bank, i), tasks.columns(tasks.select(bank, i), jnp.array([4, 7]))))
@@ -121,4 +124,4 @@ def test_a_bank_gives_back_its_tasks(wine, breast_cancer):
 
 def test_state_rows_cannot_be_padded(wine, rows):
     with pytest.raises(AssertionError, match="state rows"):
-        make_task(wine.inputs, wine.labels, rows, metric="euclidean", shape=(60, 12, 40))
+        make_task(wine.inputs, wine.labels, rows, distance=DISTANCES["euclidean"], shape=(60, 12, 40))

@@ -1,6 +1,7 @@
 """Training: what goes into the buffer, what comes out, and that a run can be repeated."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import chex
@@ -12,19 +13,23 @@ from worlds import cut, load
 
 from jaxal.classifiers.linear_probe import linear_probe
 from jaxal.config import AgentConfig, Config, EnvironmentConfig, ProbeConfig, TrainConfig
-from jaxal.mdp.environment import Environment, make_environment
+from jaxal.mdp.environment import make_environment
+from jaxal.policies import iteration
 from jaxal.policies import train as training
 from jaxal.policies.ddqn import make_agent
+from jaxal.policies.iteration import Setup
+from jaxal.policies.learner import Hooks
 from jaxal.policies.replay import make_replay
-from jaxal.policies.train import Trainer, make_trainer, stabilised, train
+from jaxal.policies.train import stabilised, train
 from jaxal.tasks.banks import Sources
+from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import make_task, stack
 
 STEPS, STATE = 5, 10
 CONFIG = Config(
     probe=ProbeConfig(iterations=10),
     environment=EnvironmentConfig(budget=20, reward="probability"),
-    agent=AgentConfig(hidden=(8,), batch_size=8, replay_capacity=64, learning_rate=1e-2),
+    agent=AgentConfig(hidden=(8,), minibatch=8, replay_capacity=64, learning_rate=1e-2),
     train=TrainConfig(
         warm_start_episodes=6,
         episodes=4,
@@ -42,16 +47,16 @@ CONFIG = Config(
 pytestmark = pytest.mark.usefixtures("vmapped_keys")
 
 
-class Setting(NamedTuple):
-    config: Config
-    trainer: Trainer
-    environment: Environment
+class Stage(NamedTuple):
+    setup: Setup
     sources: Sources  # of one seed
 
 
-def setting(config: Config = CONFIG) -> Setting:
+def make_stage(config: Config = CONFIG) -> Stage:
     """Two tasks of wine and one of breast cancer, padded to common shapes."""
     banks: dict[str, list] = {"reward": [], "validation": []}
+    euclidean = DISTANCES["euclidean"]
+    probe = linear_probe(config.probe, euclidean)
     names = ("wine", "wine", "breast_cancer")
     for i, name in enumerate(names):
         dataset = load(name)
@@ -59,37 +64,42 @@ def setting(config: Config = CONFIG) -> Setting:
         for part, holdout in (("reward", rows.holdout[:30]), ("validation", rows.holdout[30:])):
             task = make_task(
                 *(dataset.inputs, dataset.labels, rows._replace(holdout=holdout)),
-                metric="euclidean",
+                distance=euclidean,
+                needs=probe.needs,
                 shape=(50, STATE, 30),
                 classes=3,
-                raw=config.probe.latents == "raw",
             )
-            banks[part].append(task._replace(latents=None))
+            banks[part].append(task)
     bank, validation = stack(banks["reward"]), stack(banks["validation"])
-    probe = linear_probe(config.probe, "euclidean")
     environment = make_environment(config.environment, probe, 3, STEPS)
     agent = make_agent(config.agent, STATE, config.environment.action_features, config.environment.batch)
-    trainer = make_trainer(config, environment, agent, make_replay(config.agent), 2)
-    return Setting(config, trainer, environment, Sources(bank, validation, jnp.array([0, 0, 1], jnp.int32)))
+    sequential = config.environment.batch_selection == "sequential"
+    setup = Setup(config.train, environment, agent, make_replay(config.agent), 2, sequential)
+    return Stage(setup, Sources(bank, validation, jnp.array([0, 0, 1], jnp.int32)))
 
 
 @pytest.fixture(scope="module")
-def plain() -> Setting:
-    return setting()
+def plain() -> Stage:
+    return make_stage()
 
 
 def seeds(sources: Sources, count: int) -> Sources:
     return jax.tree.map(lambda x: jnp.stack([x] * count), sources)
 
 
-def run(s: Setting, count: int, key: int = 0, trainer: Trainer | None = None, **options):
-    return train(trainer or s.trainer, s.config, seeds(s.sources, count), jax.random.key(key), **options)
+def run(stage: Stage, count: int, key: int = 0, **hooks) -> training.Trained:
+    return train(stage.setup, seeds(stage.sources, count), jax.random.key(key), Hooks(**hooks))
+
+
+def once(stage: Stage, function, *arguments):
+    """One of the functions of training, for one seed."""
+    return jax.jit(partial(function, stage.setup))(*arguments)
 
 
 @pytest.fixture(scope="module")
-def warm(plain) -> training.TrainState:
+def warm(plain) -> iteration.TrainState:
     with jax.debug_key_reuse(False):
-        return jax.jit(plain.trainer.init)(plain.sources, jax.random.key(0))
+        return once(plain, iteration.init, plain.sources, jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
@@ -108,15 +118,15 @@ def test_the_warm_start_fills_the_buffer_with_whole_episodes(warm):
     assert int(warm.buffer.current_index) == 6 * STEPS
     np.testing.assert_array_equal(t.discount.reshape(6, STEPS), [[1.0] * (STEPS - 1) + [0.0]] * 6)
     inside = t.discount.reshape(6, STEPS)[:, :-1].astype(bool)
-    states, following = t.state.reshape(6, STEPS, -1), t.next_state.reshape(6, STEPS, -1)
+    states, following = t.state_vector.reshape(6, STEPS, -1), t.next_state_vector.reshape(6, STEPS, -1)
     np.testing.assert_array_equal(states[:, 1:][inside], following[:, :-1][inside])
-    assert t.next_actions.shape[1] == 8 and t.next_mask.all()
+    assert t.next_features.shape[1] == 8 and t.next_mask.all()
     chex.assert_tree_all_finite(t)
 
 
 def test_rewards_are_scaled_data_set_by_data_set(plain, warm):
     raw_config = replace(CONFIG, train=replace(CONFIG.train, scale_reward=False, time_baseline=False))
-    raw = jax.jit(setting(raw_config).trainer.init)(plain.sources, jax.random.key(0))
+    raw = once(make_stage(raw_config), iteration.init, plain.sources, jax.random.key(0))
     rewards = stored(raw.buffer, 6 * STEPS).reward.reshape(6, STEPS).astype(np.float64)
     scaled = stored(warm.buffer, 6 * STEPS).reward.reshape(6, STEPS)
     which = np.array([0, 0, 1, 0, 0, 1])  # tasks in turn
@@ -130,7 +140,7 @@ def test_rewards_are_scaled_data_set_by_data_set(plain, warm):
 
 
 def test_an_iteration_plays_and_then_updates(plain, warm):
-    after, report = jax.jit(plain.trainer.iterate)(warm, plain.sources, 0.5, jax.random.key(1))
+    after, report = once(plain, iteration.iterate, warm, plain.sources, 0.5, jax.random.key(1))
     assert int(after.buffer.current_index) == (6 + 4) * STEPS
     counts = [x for x in jax.tree.leaves(after.agent.optimiser) if x.dtype == jnp.int32]
     assert [int(x) for x in counts] == [3]
@@ -144,7 +154,7 @@ def test_an_iteration_plays_and_then_updates(plain, warm):
 
 
 def test_the_best_parameters_are_kept(plain, warm):
-    validate = jax.jit(plain.trainer.validate)
+    validate = jax.jit(partial(iteration.validate, plain.setup))
     first, value = validate(warm, plain.sources)
     assert 0.3 < float(value) < 1 and float(first.best_value) == float(value)
     # What is validated and kept is the slowly moving copy of the network.
@@ -160,7 +170,7 @@ def test_the_best_parameters_are_kept(plain, warm):
 
 def test_validation_looks_at_validation_rows_alone(plain, warm):
     """Other labels on the reward rows change nothing; other labels on the validation rows do."""
-    validate = jax.jit(plain.trainer.validate)
+    validate = jax.jit(partial(iteration.validate, plain.setup))
 
     def spoil(bank):
         labels = bank.holdout_labels
@@ -199,17 +209,18 @@ def test_the_history_is_complete(two):
     chex.assert_tree_all_finite(two.params)
 
 
-def test_training_is_traced_once(plain):
-    once: Any = chex.assert_max_traces
-    counted = Trainer(*(once(f, 1) for f in plain.trainer))
+def test_training_is_traced_once(plain, monkeypatch):
+    for name in ("init", "iterate", "validate"):
+        counted: Any = chex.assert_max_traces(getattr(iteration, name), 2)  # for its shapes, and to be compiled
+        monkeypatch.setattr(iteration, name, counted)
     seen = []
-    run(plain, 2, trainer=counted, progress=lambda done, total, note: seen.append((done, total)))
+    run(plain, 2, progress=lambda done, total, note: seen.append((done, total)))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_training_goes_on_from_a_snapshot(plain, two):
     snapshots = []
-    run(plain, 2, save=lambda s: snapshots.append(jax.device_get(s)))
+    run(plain, 2, save=lambda done, snapshot: snapshots.append(jax.device_get(snapshot)))
     assert [int(s.history.iteration) for s in snapshots] == [1, 2, 3, 4]
     for snapshot in snapshots[:2]:  # the first is not a validation's
         resumed = run(plain, 2, resume=lambda like, s=snapshot: jax.tree.map(jnp.asarray, s))
@@ -229,8 +240,7 @@ def test_training_goes_on_from_a_snapshot(plain, two):
     ids=["three in sequence, prioritised", "top two, paper's target"],
 )
 def test_other_settings_train_too(changes):
-    s = setting(replace(CONFIG, **changes))
-    out = run(s, 1)
+    out = run(make_stage(replace(CONFIG, **changes)), 1)
     chex.assert_tree_all_finite(out.params)
     assert np.isfinite(out.history.returns).all()
 
@@ -247,18 +257,18 @@ def test_stabilised():
 
 
 def test_early_stopping_ends_the_run(plain):
-    config = replace(CONFIG, train=replace(CONFIG.train, patience=1, tolerance=1e9))
-    out = train(plain.trainer, config, seeds(plain.sources, 2), jax.random.key(0))
+    patient = plain.setup._replace(config=replace(CONFIG.train, patience=1, tolerance=1e9))
+    out = run(plain._replace(setup=patient), 2)
     assert np.isfinite(out.history.returns[:, 0]).tolist() == [True, True, False, False]
     assert np.isfinite(out.history.validation[:, 0]).tolist() == [True, False, True, False, False]
 
 
 def test_the_time_baseline_of_a_short_episode():
-    np.testing.assert_allclose(training._smooth(jnp.array([0.0, 3.0, 6.0])), [1.5, 3.0, 4.5])
-    np.testing.assert_allclose(training._smooth(jnp.arange(7.0)), [1.0, 1.5, 2.0, 3.0, 4.0, 4.5, 5.0])
+    np.testing.assert_allclose(iteration.smooth(jnp.array([0.0, 3.0, 6.0])), [1.5, 3.0, 4.5])
+    np.testing.assert_allclose(iteration.smooth(jnp.arange(7.0)), [1.0, 1.5, 2.0, 3.0, 4.0, 4.5, 5.0])
 
 
 def test_a_classifier_that_diverges_is_told():
-    broken = setting(replace(CONFIG, probe=ProbeConfig(solver="gd", latents="raw", learning_rate=1e38)))
-    with pytest.raises(ValueError, match="the loss is no number after iteration 1; take a smaller learning rate"):
+    broken = make_stage(replace(CONFIG, probe=ProbeConfig(solver="gd", latents="raw", learning_rate=1e38)))
+    with pytest.raises(ValueError, match="the loss is not finite after iteration 1; take a smaller learning rate"):
         run(broken, 1)

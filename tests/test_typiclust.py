@@ -11,7 +11,7 @@ from jaxal.policies.typiclust import Clustering
 
 
 def plan(*arguments, **settings) -> Clustering:
-    return jax.tree.map(np.asarray, typiclust.plan(*arguments, **settings))
+    return jax.tree.map(np.asarray, typiclust.clusterings(*arguments, **settings))
 
 
 @pytest.fixture(scope="module")

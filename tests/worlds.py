@@ -11,13 +11,14 @@ from sklearn import datasets
 
 from jaxal.classifiers.classifier import Labelled
 from jaxal.classifiers.linear_probe import linear_probe
-from jaxal.config import EnvironmentConfig, ProbeConfig
+from jaxal.config import Config, EnvironmentConfig, ProbeConfig
 from jaxal.data.dataset import Dataset
 from jaxal.data.splits import Rows
 from jaxal.mdp.environment import Environment, holdout_logits, make_environment
 from jaxal.mdp.episode import Step, rollout
 from jaxal.mdp.metrics import accuracy
-from jaxal.policies.strategies import Strategy
+from jaxal.policies.strategy import Strategy
+from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import Task, make_task, select
 
 CONVERGED = ProbeConfig(solver="newton", l2=0.1, iterations=400)
@@ -66,8 +67,9 @@ def build(
     **task_options,
 ) -> World:
     """A world; `task_options` go to `make_task`."""
-    bank = make_task(dataset.inputs, dataset.labels, rows, metric=settings.distance, **task_options)
-    probe = linear_probe(classifier, settings.distance)
+    distance = DISTANCES[settings.distance]
+    probe = linear_probe(classifier, distance)
+    bank = make_task(dataset.inputs, dataset.labels, rows, distance=distance, needs=probe.needs, **task_options)
     environment = make_environment(settings, probe, bank.class_mask.shape[-1], steps)
     return World(dataset, rows, bank, select(bank, jnp.int32(0)), environment, settings)
 
@@ -82,21 +84,22 @@ class Played(NamedTuple):
 
 def player(world: World, strategies: dict[str, Strategy]) -> Callable[..., Played]:
     """(strategy's number, parameters by strategy, task, initial set, key) -> its episode; not jitted."""
-    names, batch = list(strategies), world.settings.batch
+    names = list(strategies)
+
+    sequential = jnp.array([s.picks_in_sequence(Config(environment=world.settings)) for s in strategies.values()])
 
     def play(which, params, task, initial, key) -> Played:
-        def score(observation, key):
-            branches = [partial(strategies[name].score, params.get(name)) for name in names]
+        def utility(observation, key):
+            branches = [partial(strategies[name].utility, params.get(name)) for name in names]
             return jax.lax.switch(which, branches, observation, key)
 
         first, (rest, steps) = rollout(
             world.environment,
-            score,
+            utility,
             task,
             initial,
             key,
-            batch=batch,
-            sequential=jnp.array([s.sequential for s in strategies.values()])[which],
+            sequential=sequential[which],
             record_first=lambda state: accuracy(holdout_logits(task, state.fitted), task.holdout_labels),
             record=lambda step: (accuracy(holdout_logits(task, step.state.fitted), task.holdout_labels), step),
         )

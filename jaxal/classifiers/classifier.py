@@ -1,19 +1,18 @@
-"""The classifier that is refitted at every step, as a bundle of pure functions.
+"""What a classifier is: pure functions that refit it at every step of an episode.
 
 A `Classifier` owns whatever its fit needs (`Fitted.model`, opaque to everyone else) and shows the environment two
-things: logits of all rows and the geometry of the pool in its latent space. `linear_probe` is a linear head on frozen
-latents. Its weights stay in the span of the labelled latents, W = sum_l alpha_l z_l, so it is fitted in Gram space
-and the latent size does not appear in an episode.
+things: logits of all rows, and the geometry of the pool in its latent space. `linear_probe` and `finetune` are the
+package's own; `on_frozen_latents` makes one of a single function.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import chex
 import jax
+import jax.numpy as jnp
 
-from jaxal.tasks import distances
-from jaxal.tasks.task import Task
+from jaxal.tasks.distances import Distance, Geometry, extend
+from jaxal.tasks.task import GRAM_ALONE, Needs, Task, columns, distance_columns, masked_logits, own_latents
 
 
 class Labelled(NamedTuple):
@@ -31,17 +30,84 @@ class Fitted(NamedTuple):
     """A classifier after a fit."""
 
     logits: jax.Array  # [R, C]; -inf for classes that the task does not have
-    geometry: distances.Geometry  # of the pool, in the classifier's latent space
+    geometry: Geometry  # of the pool, in the classifier's latent space
     model: Any  # what the next fit needs
 
 
-class Classifier(NamedTuple):
-    """Pure functions; a factory captures the settings."""
+class Init(Protocol):
+    """How an episode's classifier begins."""
 
-    init: Callable[[Task, int], Fitted]
-    """(task, slots) -> a classifier that has seen no label"""
-    fit: Callable[[Task, Fitted, Labelled, jax.Array, int, chex.PRNGKey], Fitted]
-    """(task, fitted, labelled, start, size, key): refit after slots start..start+size were filled; the key may drive
-    minibatches and augmentation"""
-    presume: Callable[[Task, Fitted, jax.Array], Fitted]
-    """(task, fitted, row): add a pool row to the labelled set of the geometry alone, before its label is known"""
+    def __call__(self, task: Task, slots: int) -> Fitted:
+        """A classifier that has seen no label, of an episode with `slots` slots for labels."""
+        ...
+
+
+class Fit(Protocol):
+    """How it is refitted."""
+
+    def __call__(
+        self, task: Task, fitted: Fitted, labelled: Labelled, start: jax.Array, size: int, key: chex.PRNGKey
+    ) -> Fitted:
+        """Refit after slots start..start+size of `labelled` were filled; the key may drive minibatches."""
+        ...
+
+
+class MarkPending(Protocol):
+    """How a point counts as labelled before its label is known."""
+
+    def __call__(self, task: Task, fitted: Fitted, row: jax.Array) -> Fitted:
+        """Add pool row `row` [] int32 to the labelled set of the geometry, without a refit."""
+        ...
+
+
+class Classifier(NamedTuple):
+    """Pure functions, and what they ask of the data; a factory captures the settings."""
+
+    init: Init
+    fit: Fit
+    mark_pending: MarkPending
+    needs: Needs = GRAM_ALONE
+    episodes_at_once: int | None = None  # that run side by side; None: all, and all seeds
+
+
+class Predict(Protocol):
+    """A classifier in one function."""
+
+    def __call__(self, latents: jax.Array, labelled: Labelled, labels: jax.Array, classes: int, /) -> jax.Array:
+        """Latents [R, D] of all rows, whose first P are the pool, and labels [B] of `labelled` -> logits [R, C]."""
+        ...
+
+
+def on_frozen_latents(predict: Predict, distance: Distance, *, raw: bool = False) -> Classifier:
+    """A classifier that is fitted afresh at every step, on latents that do not change.
+
+    Args:
+      predict: fits and predicts; unused slots of the labelled set must have no say.
+      distance: between latents.
+      raw: give it latents as the encoder gives them, not standardised.
+    """
+
+    def init(task: Task, slots: int) -> Fitted:
+        del slots
+        return Fitted(masked_logits(task, jnp.zeros((sum(task.shape), task.class_mask.shape[-1]))), task.geometry, None)
+
+    def fit(task: Task, fitted: Fitted, labelled: Labelled, start: jax.Array, size: int, key: chex.PRNGKey) -> Fitted:
+        del key
+        picks, new = (jax.lax.dynamic_slice_in_dim(x, start, size) for x in labelled)
+        added = distance_columns(distance, task, columns(task, picks), picks)
+        logits = predict(own_latents(task)[:, :-1], labelled, labelled.labels(task), task.class_mask.shape[-1])
+        return Fitted(masked_logits(task, logits), extend(fitted.geometry, added, new), None)
+
+    needs = Needs(latents=True, raw=raw)
+    return Classifier(init, fit, pending_on_frozen_latents(distance), needs)
+
+
+def pending_on_frozen_latents(distance: Distance) -> MarkPending:
+    """`Classifier.mark_pending` where latents do not change."""
+
+    def mark_pending(task: Task, fitted: Fitted, row: jax.Array) -> Fitted:
+        pick = row[None]
+        column = distance_columns(distance, task, columns(task, pick), pick)
+        return fitted._replace(geometry=extend(fitted.geometry, column, jnp.ones(1, bool)))
+
+    return mark_pending

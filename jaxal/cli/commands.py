@@ -1,45 +1,51 @@
 """What the commands do: read, train, compare, write; with progress, and so that an interrupted run can go on."""
 
 import dataclasses
+import runpy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxal.build import check_room, check_settings
-from jaxal.cli import plan, results, resumable, run_folders, terminal
-from jaxal.cli.flags import Embed, Evaluate, Report, Run
-from jaxal.config import Config, InputConfig, from_dict
+from jaxal.build import check_room, classifier_for, resolved
+from jaxal.cli import listing, plan, resumable, run_folders
+from jaxal.cli.flags import Embed, Evaluate, List, Report, Request, Run
+from jaxal.config import Config, InputsConfig, SettingError
 from jaxal.data.dataset import DataError, Dataset, Embedded
-from jaxal.data.splits import PARTS, Split, check_parts, split_all
-from jaxal.encoders.embed import write_whole
+from jaxal.data.splits import PARTS, SOURCE_PARTS, Split, check_parts, split_all
 from jaxal.encoders.latents import Read, open_dataset, read, with_noise
-from jaxal.experiment import Evaluation
-from jaxal.report import pages
-from jaxal.tasks.banks import make_sources
+from jaxal.experiment import labels_of_training, learners, results_of, sources_for
+from jaxal.files import write_whole
+from jaxal.report import pages, terminal
+from jaxal.report.asked import Asked, begin, read_config
+from jaxal.report.results import Results
 
 OUT_OF_MEMORY = (
-    "out of memory; take less at once: with --classifier finetune smaller --finetune.episodes-at-once, .batch-size or "
-    ".block (--plan tells what they need), else smaller --seeds, --starts or --train.tasks"
+    "out of memory; take less at once: with --classifier finetune smaller --finetune.episodes-at-once, .minibatch or "
+    ".block (--plan says what they need), else smaller --seeds, --starts or --train.tasks"
 )
-SOURCE_PARTS = ("source_pool", "state", "reward", "validation")  # of a data set that is only trained on
 
 
-def execute(request: Run | Evaluate | Report | Embed, command: str) -> None:
+def execute(request: Request, command: str) -> None:
     """Does what was asked for; `command` is how to ask for it again.
 
     Raises:
-      ValueError, OSError: one line, for whatever was given wrongly; nothing has been written then.
+      ValueError, SettingError, OSError: one line, for whatever was given wrongly; nothing has been written then.
       KeyboardInterrupt: with a line on how to go on, where that is possible.
     """
     try:
+        if not isinstance(request, Report):
+            _run_plugins(request.plugins)
         if isinstance(request, Run):
             run(request, command)
         elif isinstance(request, Evaluate):
             evaluate(request, command)
         elif isinstance(request, Embed):
             embed(request)
+        elif isinstance(request, List):
+            print("\n".join(listing.lines(request.kind)))
         else:
             make_report(request)
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
@@ -48,16 +54,23 @@ def execute(request: Run | Evaluate | Report | Embed, command: str) -> None:
         raise
 
 
+def _run_plugins(plugins: Sequence[Path]) -> None:
+    """Runs the user's own Python files, which register parts."""
+    for path in plugins:
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file; --plugins takes Python files")
+        runpy.run_path(str(path), run_name=path.stem)
+
+
 def run(request: Run, command: str) -> None:
     """Trains, compares and writes a run folder."""
-    config = request.config
-    check_settings(config)
+    config = resolved(request.config)
     if request.plan:
         print("\n".join(plan.describe(request)))
         return
     target, splits = _read_and_split(request.dataset, config)
     named = [
-        target if name == request.dataset else _read(name, config.inputs, config.finetunes).embedded
+        target if name == request.dataset else _read(name, config).embedded  # read once
         for name in request.train_on
     ]
     sources = named or [target]
@@ -67,78 +80,65 @@ def run(request: Run, command: str) -> None:
     for source, cut in ((target, splits), *zip(sources, cuts, strict=True)):
         check_parts(source.dataset, cut[0], PARTS if source is target else SOURCE_PARTS)
     check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
-    learned = {"ddqn", "linear_cem"} & set(config.evaluation.strategies)
-    made = make_sources(config, sources, source_splits) if learned else None
+    made = sources_for(config, sources, source_splits) if learners(config) else None
     if made is not None:
         smallest = int(np.min(np.sum(made.bank.pool_labels >= 0, -1)))
         check_room(config, "the smallest training task", made.bank.class_mask.shape[-1], smallest)
-    asked = {
-        "command": command,
-        "dataset": request.dataset,
-        "train_on": list(request.train_on),
-        "preset": request.preset,
-        "config": dataclasses.asdict(config),
-    }
+    plugins = tuple(map(str, request.plugins))
+    asked = Asked(command, request.dataset, config, request.train_on, request.preset, plugins=plugins)
     folder = _folder(request, target.dataset.name, asked)
     with resumable.resumable():
-        policies, training = (None, {}) if made is None else resumable.learn(config, made, folder)
+        policies, training = ({}, {}) if made is None else resumable.learn(config, made, folder)
+        learns = made is not None
         made = None  # its images leave the device, where the comparison's own are about to stand
         evaluation = resumable.compare(config, target, splits, policies, folder)
-        _finish(
-            folder,
+        trained_on = [source.dataset.name for source in sources] if learns else []
+        results = results_of(
             config,
             evaluation,
-            {
-                "dataset": results.describe_data(target.dataset, splits[0], list(request.train_on)),
-                "labels_counted": {
-                    "budget": config.environment.budget,
-                    "source_pool": sum(len(parts.source_pool) for parts in source_splits[0]),
-                    "reward": sum(len(parts.reward) for parts in source_splits[0]),
-                    "validation": sum(len(parts.validation) for parts in source_splits[0]),
-                },
-                "training": training,
-            },
+            target,
+            splits,
+            trained_on=trained_on,
+            labels_counted=labels_of_training(source_splits[0]) if learns else {},
+            training=training,
+            command=read_config(folder).command,
         )
+        _finish(folder, results)
 
 
 def evaluate(request: Evaluate, command: str) -> None:
     """Compares the policies of a saved run on a data set."""
-    asked = run_folders.read_config(request.policy)
-    saved = from_dict(asked["config"])
-    config = _overridden(saved, request)
-    check_settings(config)
+    saved = read_config(request.policy)
+    config = resolved(_overridden(saved.config, request))
+    saved_learned = learners(resolved(saved.config))
     if "ddqn" not in config.evaluation.strategies:
         raise ValueError("--strategies must hold ddqn, the policy to be evaluated")
-    if "linear_cem" in config.evaluation.strategies and "linear_cem" not in saved.evaluation.strategies:
-        raise ValueError(f"--strategies holds linear_cem, for which {request.policy} has no policy; leave it out")
-    if config.evaluation.seeds > saved.evaluation.seeds:
-        raise ValueError(
-            f"--seeds is {config.evaluation.seeds}; it must be at most {saved.evaluation.seeds}, the number of seeds "
-            f"that {request.policy} holds policies of"
-        )
+    for name in set(learners(config)) - set(saved_learned):
+        raise ValueError(f"--strategies holds {name}, for which {request.policy} has no policy; leave it out")
+    seeds, policies_saved = config.evaluation.seeds, saved.config.evaluation.seeds
+    if seeds > policies_saved:
+        fact = f"is {seeds}; it must be at most {policies_saved}, the number of seeds that {request.policy} holds "
+        raise SettingError("evaluation", "seeds", fact + "policies of")
     if not (request.policy / "policy").is_dir():
         raise ValueError(f"{request.policy} holds no policy; give the folder of a finished `jaxal run`")
     target, splits = _read_and_split(request.dataset, config)
     check_parts(target.dataset, splits[0], PARTS)
     check_room(config, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
-    policies = resumable.load_policies(config, request.policy, saved.evaluation.seeds, len(target.dataset.classes))
-    policies = jax.tree.map(lambda x: x[: config.evaluation.seeds], policies)
-    trained_on = asked["train_on"] or [asked["dataset"]]
-    asked |= {"command": command, "dataset": request.dataset, "config": dataclasses.asdict(config)}
-    asked["policy"] = str(request.policy)
+    policies = resumable.load_policies(config, request.policy, policies_saved, len(target.dataset.classes))
+    policies = jax.tree.map(lambda x: x[:seeds], policies)
+    asked = Asked(command, request.dataset, config, saved.train_on, saved.preset, str(request.policy))
     folder = _folder(request, f"{request.policy.resolve().name}-on-{target.dataset.name}", asked)
     with resumable.resumable():
         evaluation = resumable.compare(config, target, splits, policies, folder)
-        _finish(
-            folder,
+        results = results_of(
             config,
             evaluation,
-            {
-                "dataset": results.describe_data(target.dataset, splits[0], trained_on),
-                "labels_counted": {"budget": config.environment.budget},
-                "training": {},
-            },
+            target,
+            splits,
+            trained_on=saved.train_on or [saved.dataset],
+            command=read_config(folder).command,
         )
+        _finish(folder, results)
 
 
 def make_report(request: Report) -> None:
@@ -166,7 +166,7 @@ def embed(request: Embed) -> None:
     if request.out.is_dir():
         raise ValueError(f"--out is {request.out}, a folder; give a file")
     request.out.parent.mkdir(parents=True, exist_ok=True)
-    (dataset, latents, _), reader = _read(request.dataset, request.inputs)
+    (dataset, latents, _), reader = _embedded(request.dataset, request.inputs)
     if reader is None:
         raise DataError(f"{dataset.name}: holds features, not images, so there is nothing to embed")
     optional = {"groups": dataset.groups, "split": dataset.official}
@@ -178,7 +178,7 @@ def embed(request: Embed) -> None:
 
 def _read_and_split(source: str, config: Config) -> tuple[Embedded, list[Split]]:
     """The data set that is compared on, and the split of each seed, its pools noisy where the config says so."""
-    images = _read(source, config.inputs, config.finetunes)
+    images = _read(source, config)
     splits = split_all(config, images.embedded.dataset)
     if config.inputs.noise:
         noisy, splits = with_noise(images, splits, config.inputs, config.evaluation.first_seed)
@@ -187,17 +187,21 @@ def _read_and_split(source: str, config: Config) -> tuple[Embedded, list[Split]]
     return images.embedded, splits
 
 
-def _folder(request: Run | Evaluate, name: str, asked: dict[str, Any]) -> Path:
+def _folder(request: Run | Evaluate, name: str, asked: Asked) -> Path:
     """The folder that the command writes: a new one, or the one that it goes on with."""
     if request.resume:
         return run_folders.to_resume(request.out, name, asked)
     folder = run_folders.new(request.out, name)
-    run_folders.begin(folder, asked)
+    begin(folder, asked)
     return folder
 
 
-def _read(source: str, inputs: InputConfig, keep_images: bool = False) -> Read:
+def _read(source: str, config: Config) -> Read:
     """`latents.read`; what there is to say of the data is said at once, before anything can go wrong with it."""
+    return _embedded(source, config.inputs, classifier_for(config).needs.images)
+
+
+def _embedded(source: str, inputs: InputsConfig, keep_images: bool = False) -> Read:
     dataset = open_dataset(source, inputs)
     _tell(dataset)
     found = read(dataset, inputs, keep_images)
@@ -226,13 +230,9 @@ def _overridden(config: Config, request: Evaluate) -> Config:
     )
 
 
-def _finish(folder: Path, config: Config, evaluation: Evaluation, told: dict[str, Any]) -> None:
+def _finish(folder: Path, results: Results) -> None:
     """Writes the results, the figure and the page, and prints the table that closes a run."""
-    command = run_folders.read_config(folder)["command"]
-    summary = {"command": command, **told, "environment": results.describe_environment()}
-    summary |= results.summarise(config, evaluation)
-    results.write(folder, config, summary, evaluation)
+    page = results.save(folder)
     resumable.clear(folder)
-    pages.write(folder)
-    terminal.show(folder.name, pages.read(folder))
-    print(folder / "report.html")
+    terminal.show(folder.name, results.summary)
+    print(page)

@@ -1,6 +1,5 @@
 """What each command is asked for: the flags, with their help, as dataclasses."""
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,18 +7,21 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from jaxal.config import (
+    PARTS,
     AgentConfig,
     Config,
     EnvironmentConfig,
     EvaluationConfig,
     FinetuneConfig,
-    InputConfig,
+    InputsConfig,
     ProbeConfig,
     SplitConfig,
     TrainConfig,
 )
 
 Flat = tyro.conf.arg(name="")  # its fields are flags without a prefix
+FLAT = ("inputs", "environment", "evaluation")  # the parts of a config that are flat
+Plugins = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE.py ...", help_behavior_hint="(default: none)")]
 
 
 def _optional(default: str, metavar: str = "PATH") -> Any:
@@ -40,15 +42,17 @@ class Run:
     """data sets to train the policy on, so that it meets the data set itself for the first time when it is tested"""
     preset: Literal["default", "paper"] = "default"
     """the settings that the flags below start from"""
+    plugins: Plugins = ()
+    """Python files that are run first, to register strategies, features, rewards, distances, classifiers, encoders"""
     out: Annotated[Path | None, _optional("runs/ and the data set's name")] = None
     """folder to write"""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """go on with the interrupted run in the folder"""
     plan: tyro.conf.FlagCreatePairsOff[bool] = False
-    """with --classifier finetune: tell memory, operations and time on a GPU, and run nothing"""
+    """with --classifier finetune: say what memory, operations and time it takes on a GPU, and run nothing"""
     gpu_memory: float = 80.0
     """GB of the GPU that --plan is for"""
-    inputs: Annotated[InputConfig, Flat] = field(default_factory=InputConfig)
+    inputs: Annotated[InputsConfig, Flat] = field(default_factory=InputsConfig)
     environment: Annotated[EnvironmentConfig, Flat] = field(default_factory=EnvironmentConfig)
     evaluation: Annotated[EvaluationConfig, Flat] = field(default_factory=EvaluationConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
@@ -60,7 +64,7 @@ class Run:
     @property
     def config(self) -> Config:
         """The experiment's settings."""
-        return Config(**{part.name: getattr(self, part.name) for part in dataclasses.fields(Config)})
+        return Config(**{part: getattr(self, part) for part in PARTS})
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class Evaluate:
     """folder to write"""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """go on with the interrupted comparison in the folder"""
+    plugins: Plugins = ()
+    """Python files that are run first, to register strategies, features, rewards, distances, classifiers, encoders"""
     budget: Annotated[int | None, _optional(SAVED, "INT")] = None
     """labels at the end of an episode"""
     batch: Annotated[int | None, _optional(SAVED, "INT")] = None
@@ -90,11 +96,9 @@ class Evaluate:
     """initial labelled sets per seed"""
     strategies: Annotated[tuple[str, ...] | None, _optional(SAVED, "NAME ...")] = None
     """the strategies, by name"""
-    classifier: Annotated[Literal["linear_probe", "finetune"], _optional(SAVED, "linear_probe|finetune")] = (
-        "linear_probe"
-    )
+    classifier: Annotated[str, _optional(SAVED, "NAME")] = "linear_probe"
     """what is refitted after every step; a policy may be trained with one and used with the other"""
-    inputs: Annotated[InputConfig, Flat] = field(default_factory=InputConfig)
+    inputs: Annotated[InputsConfig, Flat] = field(default_factory=InputsConfig)
     probe: ProbeConfig = field(default_factory=ProbeConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
 
@@ -107,7 +111,9 @@ class Embed:
     """a folder of images, a .npz file of images, kather2016, kermany_pneumonia or tfds:NAME"""
     out: Path
     """the .npz file to write"""
-    inputs: Annotated[InputConfig, Flat] = field(default_factory=InputConfig)
+    plugins: Plugins = ()
+    """Python files that are run first, to register strategies, features, rewards, distances, classifiers, encoders"""
+    inputs: Annotated[InputsConfig, Flat] = field(default_factory=InputsConfig)
 
 
 @dataclass(frozen=True)
@@ -118,3 +124,17 @@ class Report:
     """folders that `jaxal run` or `jaxal evaluate` wrote"""
     out: Annotated[Path | None, _optional("none")] = None
     """folder for a page over several runs"""
+
+
+@dataclass(frozen=True)
+class List:
+    """List what there is by name: data sets, encoders, strategies, features, rewards, distances, classifiers."""
+
+    kind: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="KIND")] = "all"
+    """datasets, encoders, strategies, action-features, state-features, rewards, distances, classifiers, presets, or
+    all"""
+    plugins: Plugins = ()
+    """Python files that are run first; what they register is listed too"""
+
+
+Request = Run | Evaluate | Embed | Report | List

@@ -1,33 +1,35 @@
 """The command line: how flags are read, and how a mistake is told. The work is in `commands.py`, imported late."""
 
-import contextlib
-import dataclasses
 import importlib.metadata
-import io
 import logging
 import os
-import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import tyro
 
-from jaxal.cli import run_folders
-from jaxal.cli.flags import Embed, Evaluate, Report, Run
-from jaxal.config import Config, InputConfig, from_dict
+from jaxal.cli.flags import FLAT, Embed, Evaluate, List, Report, Request, Run
+from jaxal.config import PARTS, InputsConfig, SettingError
 from jaxal.presets import PRESETS
+from jaxal.report.asked import read_config
 
-COMMANDS = {"run": Run, "evaluate": Evaluate, "embed": Embed, "report": Report}
+COMMANDS: dict[str, type[Request]] = {
+    "run": Run,
+    "evaluate": Evaluate,
+    "embed": Embed,
+    "report": Report,
+    "list": List,
+}
 
 
 def main(leave: Callable[[int], NoReturn] = os._exit) -> None:
     """Entry point of `jaxal`. Exit status 2: a mistake in what was given, told in one line; 130: interrupted.
 
-    `leave` ends the process, at once: the interpreter's own way would wait for a compilation that is under way, and
-    tell of the reads that Orbax gave up when a checkpoint was damaged.
+    `leave` ends the process at once: the interpreter's own way would wait for a compilation that is under way, and
+    print what became of the reads that Orbax gave up when a checkpoint was damaged.
     """
     arguments = sys.argv[1:]
     try:
@@ -40,8 +42,11 @@ def main(leave: Callable[[int], NoReturn] = os._exit) -> None:
     except OSError as error:
         _tell(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
         leave(2)
+    except SettingError as error:
+        _tell(f"error: {_flag(error)} {error.fact}")
+        leave(2)
     except ValueError as error:
-        _tell(f"error: {_with_flag(str(error))}")
+        _tell(f"error: {error}")
         leave(2)
     except KeyboardInterrupt as stop:
         _tell(f"interrupted{f'; {stop}' if str(stop) else ''}")
@@ -53,11 +58,11 @@ def _tell(message: str) -> None:
     print(f"jaxal: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
-def parse(arguments: list[str]) -> Run | Evaluate | Report | Embed:
-    """The command that the arguments ask for.
+def parse(arguments: list[str]) -> Request:
+    """The command that the arguments ask for. What the parser itself finds wrong, it prints, and exits with status 2.
 
     Raises:
-      ValueError: one line, for whatever is wrong with them.
+      ValueError, SettingError: one line, for what else is wrong with them.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
@@ -67,27 +72,15 @@ def parse(arguments: list[str]) -> Run | Evaluate | Report | Embed:
         raise SystemExit
     name, *rest = arguments
     if name not in COMMANDS:
-        raise ValueError(f"{name} is no command; there are {', '.join(COMMANDS)}")
+        raise ValueError(f"unknown command {name!r}; there are {', '.join(COMMANDS)}")
     default: Any = None
     if name == "run":
         default = _from_preset(_given("--preset", rest))
     elif name == "evaluate":
         default = _from_saved(_given("--policy", rest))
-    told = io.StringIO()
-    help_asked = bool({"-h", "--help"} & set(rest))
-    try:
-        with contextlib.redirect_stderr(told), contextlib.nullcontext() if help_asked else _wide():
-            return tyro.cli(
-                COMMANDS[name],  # type: ignore[arg-type]
-                prog=f"jaxal {name}",
-                args=rest,
-                default=default,
-                config=(tyro.conf.AvoidSubcommands,),
-            )
-    except SystemExit as stop:
-        if stop.code:
-            raise ValueError(_plain(told.getvalue())) from None
-        raise
+    return tyro.cli(
+        COMMANDS[name], prog=f"jaxal {name}", args=rest, default=default, config=(tyro.conf.AvoidSubcommands,)
+    )
 
 
 def _given(flag: str, arguments: list[str]) -> str:
@@ -103,99 +96,28 @@ def _given(flag: str, arguments: list[str]) -> str:
 def _from_preset(name: str) -> Run:
     preset: Any = name if name in PRESETS else "default"
     config = PRESETS[preset]()
-    return Run(preset=preset, **{part.name: getattr(config, part.name) for part in dataclasses.fields(Config)})
+    return Run(preset=preset, **{part: getattr(config, part) for part in PARTS})
 
 
 def _from_saved(folder: str) -> Evaluate:
     """What is evaluated as it was trained, unless flags say otherwise."""
     if not (Path(folder) / "config.json").is_file():
         return Evaluate(policy=tyro.MISSING)
-    saved = from_dict(run_folders.read_config(Path(folder))["config"])
+    saved = read_config(Path(folder)).config
     encoder = {name: getattr(saved.inputs, name) for name in ("encoder", "weights", "width", "dtype", "image_size")}
     return Evaluate(
         policy=tyro.MISSING,
-        inputs=InputConfig(**encoder),
+        inputs=InputsConfig(**encoder),
         classifier=saved.environment.classifier,
         probe=saved.probe,
         finetune=saved.finetune,
     )
 
 
-@contextlib.contextmanager
-def _wide() -> Iterator[None]:
-    """A terminal on which the parser breaks no line of its messages, and so no word."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100000"
-    try:
-        yield
-    finally:
-        os.environ.pop("COLUMNS")
-        if before is not None:
-            os.environ["COLUMNS"] = before
-
-
-def _plain(boxed: str) -> str:
-    """The parser's message in one line: without its frame, its title, and the help that follows it."""
-    lines = [line.strip("│ ") for line in boxed.splitlines()[1:-1]]
-    said, *further = re.split(r"\n─+\n", "\n".join(lines))
-    said = " ".join(said.split())
-    for pattern, words in WORDINGS:
-        if found := re.fullmatch(pattern, said):
-            said = words(*found.groups())
-            break
-    meant = [
-        re.match(r"--[\w.-]+", line) for section in further if "meant:" in section for line in section.splitlines()
-    ]
-    guesses = [guess[0] for guess in meant if guess]
-    return said + (f"; perhaps you meant {' or '.join(guesses[:3])}" if guesses else "")
-
-
-def _unknown(tokens: str) -> str:
-    flags = [token for token in tokens.split(", ") if token.startswith("--")]
-    return f"no such option: {', '.join(flags)}" if flags else f"{tokens}: not expected here; options begin with --"
-
-
-WORDINGS: tuple[tuple[str, Callable[..., str]], ...] = (
-    (
-        r"Error parsing (\S+): .*invalid literal for int\(\) with base 10: ('.*?').*",
-        "{} is {}; it must be a whole number".format,
-    ),
-    (r"Error parsing (\S+): .*could not convert string to float: ('.*?').*", "{} is {}; it must be a number".format),
-    (
-        r"invalid choice ('.*') for argument '(.*)'\. Expected one of \((.*?),?\)\.",
-        lambda value, flag, right: f"{flag} is {value}; it must be one of {right.replace(chr(39), '')}",
-    ),
-    (r"Missing value for argument '(.*?)'.*", "{} needs a value".format),
-    (r"Missing from .*?: (\S+) (.*) \(required\)", "{} is missing: {}".format),
-    (r"Unrecognized options: (.*)", _unknown),
-    (
-        r"Error parsing (\S+): Could not find valid parse for arguments: \[(.*)\]",
-        "{} is {}; that is none of the values that --help tells of".format,
-    ),
-    (r"Error parsing (\S+): (.*)", lambda part, message: _with_flag(message, part)),
-)
-"""What the parser says, and how it is said here."""
-
-
-def _with_flag(message: str, part: str = "") -> str:
-    """`message`, which may begin with the name of a setting (PART.NAME or NAME), with its flag in its place."""
-    found = re.match(r"(?:(\w+)\.)?(\w+)(?= is )", message)
-    if found is None:
-        return message
-    part, name = found[1] or part, found[2]
-    homes = [
-        home.name
-        for home in dataclasses.fields(Config)
-        if name in {field.name for field in dataclasses.fields(home.type)}  # type: ignore[arg-type]
-    ]
-    flat = [home for home in homes if home in ("inputs", "environment", "evaluation")]
-    if part in flat or (flat and part not in homes):
-        flag = name
-    elif part in homes or len(homes) == 1:
-        flag = f"{part or homes[0]}.{name}"
-    else:
-        return message
-    return f"--{flag.replace('_', '-')}{message[found.end() :]}"
+def _flag(error: SettingError) -> str:
+    """The flag that a setting is given by."""
+    name = error.name if error.part in ("", *FLAT) else f"{error.part}.{error.name}"
+    return f"--{name.replace('_', '-')}"
 
 
 def _overview() -> str:

@@ -1,9 +1,10 @@
-"""What a run with the whole network in training asks of a GPU: memory, operations, time; by arithmetic, nothing is run.
+"""What a run with the whole network in training takes on a GPU: memory, operations, time; nothing is run.
 
 Operations come from XLA's count for one training step and one block of predictions, activations from the values that
 the backward pass of a step is given. What a device reaches of its peak is an assumption, stated with the numbers.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,15 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxal.build import check_room, encoder_of
-from jaxal.classifiers.finetune import make_training
+from jaxal.build import check_room, resolved
+from jaxal.classifiers.finetune import make_training, trainable_encoder
 from jaxal.cli.flags import Run
-from jaxal.config import Config
+from jaxal.config import Config, SettingError
 from jaxal.data.dataset import Images
 from jaxal.data.noise import noisy_copies
 from jaxal.data.splits import PARTS, Rows, Split, check_parts, split_all
 from jaxal.encoders import Encoder
 from jaxal.encoders.latents import open_dataset, require_images
+from jaxal.experiment import learners
 
 PEAK = {"float32": 156e12, "bfloat16": 312e12}  # operations a second of an A100, TF32 and bfloat16
 REACHED = 0.2  # share of the peak that training a ResNet-50 reaches: about 2,500 images/s in bfloat16
@@ -48,11 +50,11 @@ def describe(request: Run) -> list[str]:
     Raises:
       ValueError: one line, for what the run itself would refuse, or a run whose classifier is not `finetune`.
     """
-    config = request.config
-    if not config.finetunes:
+    config = resolved(request.config)
+    if config.environment.classifier != "finetune":
         raise ValueError("--plan is for --classifier finetune; all episodes of a linear probe run side by side")
-    if not request.gpu_memory > 0:
-        raise ValueError(f"--gpu-memory is {request.gpu_memory}; it must be greater than 0")
+    if not 0 < request.gpu_memory < math.inf:
+        raise SettingError("", "gpu_memory", f"is {request.gpu_memory}; it must be greater than 0, and finite")
     sources = [name for name in request.train_on if name != request.dataset]
     target, *others = (open_dataset(name, config.inputs) for name in (request.dataset, *sources))
     for dataset in (target, *others):
@@ -64,7 +66,7 @@ def describe(request: Run) -> list[str]:
     copies = len(noisy_copies(jax.random.key(0), splits, config.inputs.noise, len(target))[0])
     images = copies + sum(map(len, (target, *others)))
     classes = max(len(dataset.classes) for dataset in (target, *others))
-    size = config.inputs.image_size or encoder_of(config).image_size or 224
+    size = config.inputs.image_size or trainable_encoder(config).image_size or 224
     found = needs(config, [splits[0], *cuts], images, size, classes)
     return _lines(config, found, request.gpu_memory)
 
@@ -80,18 +82,18 @@ def needs(config: Config, splits: Sequence[Split], images: int, size: int, class
       classes: C.
     """
     settings, fit = config.environment, config.finetune
-    encoder = encoder_of(config, "gpu")
+    encoder = trainable_encoder(config, "gpu")
     first = max(settings.initial, classes)
     counts = range(first, settings.budget + 1, settings.batch)  # labels at each fit
     rows = max(map(len, (np.concatenate(part) for s in splits for part in (s.testing(), _training(config, s)))))
     blocks = -(-rows // fit.block)
-    updates = fit.epochs * sum(-(-count // fit.batch_size) for count in counts)
+    updates = fit.epochs * sum(-(-count // fit.minibatch) for count in counts)
     step, block, held = _measure(config, encoder, size, classes)
     pixels = size * size * len(encoder.mean)
     return Needs(
         shared=images * pixels + _bytes(jax.eval_shape(encoder.init, jax.random.key(0))),
         episode=held + 4 * rows * (encoder.latent_size or 0),
-        images_at_once=fit.batch_size,
+        images_at_once=fit.minibatch,
         updates=updates,
         training_flops=updates * step,
         prediction_flops=len(counts) * blocks * block,
@@ -104,16 +106,16 @@ def _measure(config: Config, encoder: Encoder, size: int, classes: int) -> tuple
     fit = config.finetune
     training = make_training(fit, encoder)
     shaped = jax.ShapeDtypeStruct
-    pixels = shaped((fit.batch_size, size, size, len(encoder.mean)), jnp.uint8)
+    pixels = shaped((fit.minibatch, size, size, len(encoder.mean)), jnp.uint8)
     variables = jax.eval_shape(encoder.init, jax.random.key(0))
     images = Images(pixels, variables)  # pyright: ignore[reportArgumentType]
     network: Any = jax.eval_shape(lambda images: training.start(images, classes), images)
-    labels, mask = shaped((fit.batch_size,), jnp.int32), shaped((classes,), jnp.bool_)
+    labels, mask = shaped((fit.minibatch,), jnp.int32), shaped((classes,), jnp.bool_)
 
-    def kept(trained, pixels, variables, stats):
+    def kept(trained: Any, pixels: jax.Array, variables: Any, stats: Any) -> Any:
         """What the backward pass of a step needs."""
 
-        def latents(trained):
+        def latents(trained: Any) -> jax.Array:
             known = {"params": variables["params"] | trained, "batch_stats": stats}
             return encoder.apply(known, encoder.normalise(pixels), train=training.train_mode).latents
 
@@ -141,7 +143,7 @@ def _bytes(tree: Any) -> float:
 
 def _episodes(config: Config) -> int:
     train, evaluation = config.train, config.evaluation
-    learned = {"ddqn", "linear_cem"} & set(evaluation.strategies)
+    learned = learners(config)
     collected = max(train.warm_start_episodes, train.tasks) + train.iterations * train.episodes
     validated = (1 + -(-train.iterations // train.validation_every)) * train.validation_episodes
     searched = collected if "linear_cem" in learned else 0
@@ -157,7 +159,7 @@ def _lines(config: Config, found: Needs, memory: float) -> list[str]:
     fit = found.episodes_at_once(memory * 1e9)
     room = f"{fit:,} episode{'s fit side by side' if fit > 1 else ' fits'}"
     if not fit:
-        room = "not even one episode fits: smaller --finetune.batch-size or --finetune.block, or --finetune.recompute"
+        room = "not even one episode fits: smaller --finetune.minibatch or --finetune.block, or --finetune.recompute"
     return [
         f"an episode: {found.updates:,} training steps of {found.images_at_once} images, "
         f"{found.training_flops:.3g} operations, and predictions, {found.prediction_flops:.3g}",

@@ -74,6 +74,35 @@ class Encoder(NamedTuple):
         return (images.astype(jnp.float32) - mean) / std
 
 
+def stateless(
+    name: str,
+    function: Callable[[jax.Array], jax.Array],
+    *,
+    image_size: int | None = None,
+    mean: tuple[float, ...] = (0.0,),
+    std: tuple[float, ...] = (255.0,),
+) -> Encoder:
+    """An `Encoder` without weights.
+
+    Args:
+      name: of the encoder.
+      function: images [n, H, W, channels] float32, by default 0..1 -> latents [n, D].
+      image_size: side in pixels that images are resized to; None: any.
+      mean: what is subtracted from pixels 0..255, per channel, or one for all.
+      std: what they are then divided by.
+    """
+
+    def init(key: jax.Array, classes: int | None = None) -> Variables:
+        if classes is not None:
+            raise ValueError(f"encoder {name} has no head: classes must be None")
+        return {"params": {}, "batch_stats": {}}
+
+    def apply(variables: Variables, images: jax.Array, train: bool | frozenset[str] = False) -> Encoding:
+        return Encoding(function(images).astype(jnp.float32), None, variables["batch_stats"])
+
+    return Encoder(name, init, apply, None, image_size, mean, std, None, lambda name: None)
+
+
 def _draw_kernels(key: jax.Array, leaves: dict[tuple[str, ...], jax.Array]) -> dict[tuple[str, ...], jax.Array]:
     """Values for the convolution kernels among `leaves`, normal with variance 2 / (height * width * out).
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxal.config import InputConfig
+from jaxal.config import InputsConfig
 from jaxal.data.dataset import DataError, Dataset, Embedded, Images
 from jaxal.data.load import load
 from jaxal.data.noise import Noise, add_noise, noisy_copies
@@ -34,7 +34,7 @@ class Read(NamedTuple):
     reader: Reader | None
 
 
-def open_dataset(source: str, config: InputConfig) -> Dataset:
+def open_dataset(source: str, config: InputsConfig) -> Dataset:
     """The data set by its name or path, its images not yet embedded. Raises DataError, one line."""
     return load(
         source,
@@ -57,7 +57,7 @@ def require_images(dataset: Dataset, flag: str) -> None:
         raise DataError(f"{dataset.name}: {flag} is for images, and this data set holds features")
 
 
-def read(dataset: Dataset, config: InputConfig, keep_images: bool = False) -> Read:
+def read(dataset: Dataset, config: InputsConfig, keep_images: bool = False) -> Read:
     """A data set with its images embedded.
 
     Features are latents as they are. Images go through `config.encoder`; `keep_images` keeps them beside their latents.
@@ -79,8 +79,10 @@ def read(dataset: Dataset, config: InputConfig, keep_images: bool = False) -> Re
         "cache_dir": Path(config.cache_dir).expanduser(),
         "image_size": config.image_size or None,
     }
-    latents = embed(dataset, encoder, weights.variables, **options)
-    dataset = dataset.noting(f"latents from {config.encoder}, weights {weights.origin}", *weights.notices)
+    told: list[str] = []
+    latents = embed(dataset, encoder, weights.variables, tell=told.append, **options)
+    named = f"{weights.origin} (SHA-256 {weights.digest[:12]})" if weights.digest else weights.origin
+    dataset = dataset.noting(f"latents from {config.encoder}, weights {named}", *weights.notices, *told)
     images = None
     if keep_images:
         body = weights.variables | {"params": {k: v for k, v in weights.variables["params"].items() if k != "head"}}
@@ -88,7 +90,7 @@ def read(dataset: Dataset, config: InputConfig, keep_images: bool = False) -> Re
     return Read(Embedded(dataset, latents, images), Reader(encoder, weights.variables, options))
 
 
-def with_noise(read_: Read, splits: Sequence[Split], config: InputConfig, seed: int) -> tuple[Embedded, list[Split]]:
+def with_noise(read_: Read, splits: Sequence[Split], config: InputsConfig, seed: int) -> tuple[Embedded, list[Split]]:
     """The same data set with a fraction of every pool, and source pool, replaced by noisy copies.
 
     A row may be in one seed's pool and in another's test part, so the clean rows [n] stay, and noisy ones follow.
@@ -102,10 +104,12 @@ def with_noise(read_: Read, splits: Sequence[Split], config: InputConfig, seed: 
     assert reader is not None
     draw, distort = jax.random.split(jax.random.key(seed))
     rows, moved = noisy_copies(draw, splits, config.noise, len(dataset))
-    copies = embed(dataset, reader.encoder, reader.variables, rows=rows, noise=Noise(distort), **reader.options)
+    told: list[str] = []
+    options = {**reader.options, "rows": rows, "noise": Noise(distort), "tell": told.append}
+    copies = embed(dataset, reader.encoder, reader.variables, **options)
     joined = np.concatenate([latents, copies])
     noisy = replace(dataset, inputs=latents).take(np.r_[: len(dataset), rows])
-    noisy = replace(noisy, inputs=joined).noting(f"{config.noise:.0%} of the pool images carry noise")
+    noisy = replace(noisy, inputs=joined).noting(f"{config.noise:.0%} of the pool images carry noise", *told)
     if images is not None:
         batches = np.array_split(rows, max(len(rows) // 64, 1))
         pixels = [add_noise(distort, images.pixels[batch], batch) for batch in batches if len(batch)]

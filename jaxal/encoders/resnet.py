@@ -153,8 +153,8 @@ def variable_path(name: str) -> str | None:
 def make(
     depth: int, width: int = 64, dtype: str = "float32", recompute: bool = False, in_loop: bool = False
 ) -> Encoder:
-    """ResNet of a depth in 18, 34, 50, 101, 152. Equal arguments give the same object, hence the same jit
-    traces.
+    """ResNet of a depth in 18, 34, 50, 101, 152 (He et al. 2015). Equal arguments give the same object, hence the same
+    jit traces.
 
     width: channels of the first stage. dtype: of the computation, "float32" or "bfloat16"; parameters,
     statistics and latents stay float32. recompute: keep the activations between the stages alone for the

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from jaxal.data.dataset import DataError, few
+from jaxal.data.dataset import DataError
+from jaxal.data.wording import few
 from jaxal.labelling.project import Entry, Project
 from jaxal.labelling.state import RESERVED, WITHDRAWN, State
 

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from jaxal.data.dataset import DataError, few
+from jaxal.data.dataset import DataError
+from jaxal.data.wording import few
 from jaxal.labelling import answers, exporting, label_studio, predicting, sheet, starting, tables
 from jaxal.labelling.asking import ask
 from jaxal.labelling.choosing import Suggest

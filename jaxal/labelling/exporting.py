@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxal.data.dataset import DataError, few
+from jaxal.data.dataset import DataError
+from jaxal.data.wording import few
+from jaxal.files import write_whole
 from jaxal.labelling.project import Project
 
 
@@ -17,8 +19,6 @@ def write_text(path: Path, text: str) -> None:
 
 def write_file(path: Path, save: Any) -> None:
     """A file that `save` (file) writes. Raises DataError, one line, where it cannot be written."""
-    from jaxal.encoders.embed import write_whole
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, save)

@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from jaxal.data.assemble import matches
 from jaxal.data.dataset import DataError, Dataset, fill_missing
 from jaxal.data.decode import decode
 from jaxal.data.folder import files_below, read_file
-from jaxal.data.images import LazyImages, count, digest, matches, read_images, some
+from jaxal.data.images import LazyImages, digest, read_images
+from jaxal.data.wording import count, some
+from jaxal.files import write_whole
 from jaxal.labelling.state import Part
 
 LATENTS = "latents"  # the project's folder of latents
@@ -64,7 +67,7 @@ def find(folder: Path, known: Sequence[str], digests: Sequence[str], reading: Re
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of images")
-    paths = [path.relative_to(folder).as_posix() for path in files_below(folder)]
+    paths = files_below(folder)
     if not paths:
         raise DataError(f"{folder}: an empty folder; images are expected, in it or below it")
     unnamed = [ascii(path) for path in paths if not path.isprintable()]
@@ -162,8 +165,6 @@ def save_rows(latents: np.ndarray, cache: Path, name: str = "") -> str:
     Raises:
       DataError: one line, where the folder cannot be written.
     """
-    from jaxal.encoders.embed import write_whole
-
     name = name or f"{digest(np.ascontiguousarray(latents).tobytes())}.npy"
     try:
         cache.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxal.data.dataset import DataError, few
+from jaxal.data.dataset import DataError
+from jaxal.data.wording import few
 from jaxal.labelling.answers import Told, find_image, guess_image
 from jaxal.labelling.choosing import why
 from jaxal.labelling.state import RESERVED, Question, State

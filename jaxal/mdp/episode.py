@@ -1,7 +1,7 @@
 """An episode: choose, label, refit, and again, as one `lax.scan`."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import chex
 import jax
@@ -12,68 +12,82 @@ from jaxal.mdp.environment import Environment, State
 from jaxal.mdp.observation import Observation
 from jaxal.tasks.task import Task
 
-Score = Callable[[Observation, chex.PRNGKey], jax.Array]
-"""(observation, key) -> [K], higher is sooner labelled; entries that may not be chosen are masked by the caller."""
+
+class Utility(Protocol):
+    """What ranks candidates."""
+
+    def __call__(self, observation: Observation, key: chex.PRNGKey, /) -> jax.Array:
+        """How useful the label of each candidate would be: [K]; the caller masks those that may not be chosen."""
+        ...
 
 
 class Step(NamedTuple):
     """One step, for those who record."""
 
     before: Observation
-    actions: jax.Array  # [N, F] features of the chosen candidates, as seen when each was chosen
+    features: jax.Array  # [N, F] of the chosen candidates, as seen when each was chosen
     picks: jax.Array  # [N] int32 pool rows
     reward: jax.Array  # []
     after: Observation
     state: State  # after the step
 
 
+class Chosen(NamedTuple):
+    """The candidates to be labelled, the most useful first, each as it was seen when it was chosen."""
+
+    picks: jax.Array  # [N] int32 pool rows, all different
+    features: jax.Array  # [N, F]
+    utilities: jax.Array  # [N]
+
+
 def choose(
     environment: Environment,
-    score: Score,
+    utility: Utility,
     task: Task,
     state: State,
     candidates: jax.Array,
     observation: Observation,
     key: chex.PRNGKey,
-    batch: int,
     sequential: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """`batch` different candidates, the highest scores first.
+    count: int,
+) -> Chosen:
+    """The candidates to be labelled.
 
     Args:
       candidates: [K] int32 pool rows.
       observation: of the candidates in this state.
-      key: consumed by the score, the same for every one of the batch.
-      sequential: [] bool; True re-scores after each pick with what needs no label, False takes the highest at once.
-
-    Returns:
-      pool rows [N] int32 and their action features [N, F] as seen when each was chosen.
+      key: consumed by the utility.
+      sequential: [] bool; True ranks anew after each pick, with what needs no label and a key of its own; False takes
+        the highest at once.
+      count: N.
     """
 
-    def best(observation, taken):
-        scores = jnp.where(observation.mask & ~taken, score(observation, jax.random.clone(key)), -jnp.inf)
-        return jnp.argmax(scores)
+    def best(observation: Observation, taken: jax.Array, key: chex.PRNGKey) -> tuple[jax.Array, Chosen]:
+        utilities = utility(observation, key)
+        chex.assert_equal_shape([utilities, observation.mask], custom_message="one utility for each candidate")
+        place = jnp.argmax(jnp.where(observation.mask & ~taken, utilities, -jnp.inf))
+        return place, Chosen(candidates[place], observation.features[place], utilities[place])
 
-    if batch == 1:
-        place = best(observation, jnp.zeros(len(candidates), bool))
-        return candidates[place][None], observation.actions[place][None]
+    if count == 1:
+        return jax.tree.map(lambda x: x[None], best(observation, jnp.zeros(len(candidates), bool), key)[1])
 
-    def pick(carry, _):
+    def pick(carry: tuple[State, jax.Array], own_key: chex.PRNGKey) -> tuple[tuple[State, jax.Array], Chosen]:
         supposed, taken = carry
         seen = environment.observe(task, supposed, candidates)
-        place = best(seen, taken)
-        presumed = environment.presume(task, supposed, candidates[place])
+        place, chosen = best(seen, taken, own_key)
+        pending = environment.mark_pending(task, supposed, candidates[place])
         keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(sequential, a, b), new, old)
         supposed = supposed._replace(
-            unlabelled=keep(presumed.unlabelled, supposed.unlabelled),
-            class_counts=keep(presumed.class_counts, supposed.class_counts),
-            fitted=supposed.fitted._replace(geometry=keep(presumed.fitted.geometry, supposed.fitted.geometry)),
+            pending=keep(pending.pending, supposed.pending),
+            unlabelled=keep(pending.unlabelled, supposed.unlabelled),
+            class_counts=keep(pending.class_counts, supposed.class_counts),
+            fitted=supposed.fitted._replace(geometry=keep(pending.fitted.geometry, supposed.fitted.geometry)),
         )
-        return (supposed, taken | (candidates == candidates[place])), (candidates[place], seen.actions[place])
+        return (supposed, taken | (candidates == candidates[place])), chosen
 
     begin = (state, jnp.zeros(len(candidates), bool))
-    _, (picks, actions) = jax.lax.scan(pick, begin, None, length=batch)
-    return picks, actions
+    keys = jax.random.split(key, count)[jnp.where(sequential, jnp.arange(count), 0)]
+    return jax.lax.scan(pick, begin, keys)[1]
 
 
 def draw_candidates(key: jax.Array, unlabelled: jax.Array, count: int) -> jax.Array:
@@ -92,12 +106,11 @@ def draw_candidates(key: jax.Array, unlabelled: jax.Array, count: int) -> jax.Ar
 
 def rollout(
     environment: Environment,
-    score: Score,
+    utility: Utility,
     task: Task,
     initial: Labelled,
     key: chex.PRNGKey,
     *,
-    batch: int,
     sequential: jax.Array,
     record_first: Callable[[State], Any],
     record: Callable[[Step], Any],
@@ -107,11 +120,10 @@ def rollout(
 
     Args:
       environment: the environment.
-      score: ranks the candidates.
+      utility: ranks the candidates.
       task: the data.
       initial: the labelled set to start from.
       key: consumed here.
-      batch: N, labels a step.
       sequential: [] bool, see `choose`.
       record_first: what to keep of the state before the first step.
       record: what to keep of each step.
@@ -121,20 +133,24 @@ def rollout(
       `record_first`'s value, and `record`'s stacked over the steps.
     """
 
-    def look(state, key):
+    def look(state: State, key: chex.PRNGKey) -> tuple[jax.Array, Observation]:
         if candidates is None:
             rows = jnp.arange(len(state.unlabelled), dtype=jnp.int32)
         else:
             rows = draw_candidates(key, state.unlabelled, min(candidates, len(state.unlabelled)))
         return rows, environment.observe(task, state, rows)
 
-    def body(carry, key):
+    def body(carry: tuple[State, jax.Array, Observation], key: chex.PRNGKey):
         state, rows, observation = carry
         choose_key, step_key, look_key = jax.random.split(key, 3)
-        picks, actions = choose(environment, score, task, state, rows, observation, choose_key, batch, sequential)
+        picks, features, _ = choose(
+            environment, utility, task, state, rows, observation, choose_key, sequential, environment.batch
+        )
         state, reward = environment.step(task, state, picks, step_key)
         rows, following = look(state, look_key)
-        kept = record(Step(observation, actions, picks, reward, following, state))
+        kept = record(
+            Step(observation._replace(pool=None), features, picks, reward, following._replace(pool=None), state)
+        )
         return (state, rows, following), kept
 
     reset_key, look_key, steps_key = jax.random.split(key, 3)

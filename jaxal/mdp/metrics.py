@@ -3,10 +3,20 @@
 Classes that no row has are left out of class averages.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
+
+from jaxal.registry import Registry
+
+
+class Metric(Protocol):
+    """A quality of predictions; more is better."""
+
+    def __call__(self, logits: jax.Array, labels: jax.Array, /) -> jax.Array:
+        """Logits [H, C], minus infinity for classes that there are not, and labels [H] int32 -> []."""
+        ...
 
 
 def _mean_over_rows(values: jax.Array, labels: jax.Array) -> jax.Array:
@@ -65,7 +75,7 @@ def auroc(logits: jax.Array, labels: jax.Array) -> jax.Array:
     truth = _one_hot(labels, logits.shape[-1])
     padding = jnp.sum(labels < 0)
 
-    def one(scores, positive):
+    def one(scores: jax.Array, positive: jax.Array) -> tuple[jax.Array, jax.Array]:
         ordered = jnp.sort(scores)
         below, upto = (jnp.searchsorted(ordered, scores, side) for side in ("left", "right"))
         ranks = (below + upto + 1) / 2 - padding
@@ -76,16 +86,15 @@ def auroc(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return _class_mean(*jax.vmap(one, (1, 1))(probabilities, truth))
 
 
-METRICS = {
+METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "balanced_accuracy": balanced_accuracy,
     "macro_f1": macro_f1,
     "auroc": auroc,
 }
+"""What is reported."""
 
-
-HOLDOUT_QUALITY: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
-    "accuracy": accuracy,
-    "probability": true_class_probability,
-    "log_loss": negative_log_loss,
-}
+REWARDS: Registry[Metric] = Registry(
+    "reward", {**METRICS, "probability": true_class_probability, "log_loss": negative_log_loss}
+)
+"""What a reward may be the gain in."""

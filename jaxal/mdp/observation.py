@@ -1,19 +1,21 @@
 """What the agent sees: a state vector, and a feature vector for each candidate.
 
-Both are lists of named features; a feature is a small pure function, found here by the name in the config. Adding one
-is a function and a line in its registry.
+Both are lists of named features; a feature is a small pure function, found by the name in the config. Adding one is a
+function and a line in its registry.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+import chex
 import jax
 import jax.numpy as jnp
 
+from jaxal.classifiers.classifier import Labelled
+from jaxal.registry import Registry
+from jaxal.tasks.distances import Geometry
+from jaxal.tasks.task import Task
+
 CLIP = 6.0  # standardised features beyond this many deviations say no more
-
-
-Scores = jax.Array  # [K], higher is sooner labelled
 
 
 class Candidates(NamedTuple):
@@ -39,53 +41,134 @@ class StateView(NamedTuple):
     progress: jax.Array  # [] share of the episode's steps that are done
 
 
+class PoolView(NamedTuple):
+    """The whole pool, for strategies that look beyond the candidates one by one.
+
+    Of the labels in `task` a strategy may know those of `chosen` points that are `known`, and no others.
+    """
+
+    task: Task
+    rows: jax.Array  # [K] int32 pool rows of the candidates
+    logits: jax.Array  # [P, C]
+    unlabelled: jax.Array  # [P] bool, False on padding
+    chosen: Labelled  # [B + N] labelled points, and behind them those picked in this step
+    known: jax.Array  # [B + N] bool, points whose labels are known; those picked in this step are pending
+    geometry: Geometry  # of the pool; pending points count as labelled
+
+    @property
+    def labels(self) -> jax.Array:
+        """[B + N] int32 classes of the chosen points, the predicted ones of pending points."""
+        predicted = jnp.argmax(self.logits[self.chosen.rows], -1)
+        return jnp.where(self.known, self.chosen.labels(self.task), predicted)
+
+
 class Observation(NamedTuple):
     """What a strategy decides on."""
 
-    state: jax.Array  # [.] state vector
-    actions: jax.Array  # [K, F] action features, standardised where the config says so
+    state_vector: jax.Array  # [.]
+    features: jax.Array  # [K, F] action features, standardised where the config says so
     candidates: Candidates
     mask: jax.Array  # [K] bool, False: may not be chosen (already labelled, or padding)
     time: jax.Array  # [] int32 steps done
+    pool: PoolView | None = None  # None where an episode is recorded
 
 
-def score(c: Candidates) -> jax.Array:
+class ActionFeature(Protocol):
+    """A feature of candidates."""
+
+    def __call__(self, candidates: Candidates, /) -> jax.Array:
+        """One number for each candidate: [K] float32."""
+        ...
+
+
+class StateFeature(Protocol):
+    """A part of the state vector."""
+
+    def __call__(self, view: StateView, /) -> jax.Array:
+        """Numbers [.] float32, as many for every state."""
+        ...
+
+
+def score(candidates: Candidates) -> jax.Array:
     """Probability of the predicted class (paper, section 3.1.2)."""
-    return jnp.max(c.probabilities, -1)
+    return jnp.max(candidates.probabilities, -1)
 
 
-def margin(c: Candidates) -> jax.Array:
+def mean_distance_labelled(candidates: Candidates) -> jax.Array:
+    """Mean distance to the labelled points (paper, section 3.1.2)."""
+    return candidates.mean_distance_labelled
+
+
+def mean_distance_unlabelled(candidates: Candidates) -> jax.Array:
+    """Mean distance to the unlabelled points (paper, section 3.1.2)."""
+    return candidates.mean_distance_unlabelled
+
+
+def nearest_labelled(candidates: Candidates) -> jax.Array:
+    """Distance to the nearest labelled point."""
+    return candidates.nearest_labelled
+
+
+def local_density(candidates: Candidates) -> jax.Array:
+    """Mean distance to the 10 nearest neighbours in the pool: small where it is dense."""
+    return candidates.local_density
+
+
+def class_frequency(candidates: Candidates) -> jax.Array:
+    """Share of the predicted class among the labels so far."""
+    return candidates.class_frequency
+
+
+def margin(candidates: Candidates) -> jax.Array:
     """Difference between the two largest class probabilities (Scheffer et al. 2001)."""
-    p = c.probabilities
+    p = candidates.probabilities
     best = jnp.arange(p.shape[-1]) == jnp.argmax(p, -1)[:, None]  # a tenth of the time of a top-k on a CPU
     return jnp.max(p, -1) - jnp.max(jnp.where(best, -jnp.inf, p), -1)
 
 
-def entropy(c: Candidates) -> jax.Array:
+def entropy(candidates: Candidates) -> jax.Array:
     """Shannon entropy of the class probabilities, in nats."""
-    p = c.probabilities
+    p = candidates.probabilities
     return -jnp.sum(jnp.where(p > 0, p * jnp.log(jnp.maximum(p, 1e-38)), 0.0), -1)
 
 
-def typicality(c: Candidates) -> jax.Array:
-    """Far from the labelled points and near to other ones: nearest labelled distance / local density."""
-    return c.nearest_labelled / jnp.maximum(c.local_density, 1e-6)
+def typicality(candidates: Candidates) -> jax.Array:
+    """Far from the labelled points and close to many others: nearest labelled distance / local density."""
+    return candidates.nearest_labelled / jnp.maximum(candidates.local_density, 1e-6)
 
 
-ACTION_FEATURES: dict[str, Callable[[Candidates], jax.Array]] = {
-    "score": score,
-    "mean_distance_labelled": lambda c: c.mean_distance_labelled,
-    "mean_distance_unlabelled": lambda c: c.mean_distance_unlabelled,
-    "margin": margin,
-    "entropy": entropy,
-    "nearest_labelled": lambda c: c.nearest_labelled,
-    "local_density": lambda c: c.local_density,
-    "class_frequency": lambda c: c.class_frequency,
-    "typicality": typicality,
-    "log_typicality": lambda c: jnp.log(jnp.maximum(typicality(c), 1e-6)),
-    "uncertain_typicality": lambda c: typicality(c) * (1.0 - margin(c)),
-    "class_0_probability": lambda c: c.probabilities[:, 0],
-}
+def log_typicality(candidates: Candidates) -> jax.Array:
+    """Logarithm of the typicality."""
+    return jnp.log(jnp.maximum(typicality(candidates), 1e-6))
+
+
+def uncertain_typicality(candidates: Candidates) -> jax.Array:
+    """Typicality x (1 - margin)."""
+    return typicality(candidates) * (1.0 - margin(candidates))
+
+
+def class_0_probability(candidates: Candidates) -> jax.Array:
+    """Probability of class 0, LAL-RL's score (Konyushkova et al. 2018)."""
+    return candidates.probabilities[:, 0]
+
+
+ACTION_FEATURES: Registry[ActionFeature] = Registry(
+    "action feature",
+    {
+        "score": score,
+        "mean_distance_labelled": mean_distance_labelled,
+        "mean_distance_unlabelled": mean_distance_unlabelled,
+        "margin": margin,
+        "entropy": entropy,
+        "nearest_labelled": nearest_labelled,
+        "local_density": local_density,
+        "class_frequency": class_frequency,
+        "typicality": typicality,
+        "log_typicality": log_typicality,
+        "uncertain_typicality": uncertain_typicality,
+        "class_0_probability": class_0_probability,
+    },
+)
 
 
 def top_probability(view: StateView) -> jax.Array:
@@ -98,17 +181,32 @@ def all_probabilities(view: StateView) -> jax.Array:
     return jnp.sort(jax.nn.softmax(view.logits), 0).T.reshape(-1)
 
 
-STATE_FEATURES: dict[str, Callable[[StateView], jax.Array]] = {
-    "top_probability": top_probability,
-    "all_probabilities": all_probabilities,
-    "class_0_probability": lambda view: jnp.sort(jax.nn.softmax(view.logits)[:, 0]),
-    "progress": lambda view: view.progress[None],
-}
+def sorted_class_0_probability(view: StateView) -> jax.Array:
+    """Probabilities of class 0, sorted: [S]; LAL-RL's state (Konyushkova et al. 2018)."""
+    return jnp.sort(jax.nn.softmax(view.logits)[:, 0])
+
+
+def progress(view: StateView) -> jax.Array:
+    """Share of the episode's steps that are done: [1]."""
+    return view.progress[None]
+
+
+STATE_FEATURES: Registry[StateFeature] = Registry(
+    "state feature",
+    {
+        "top_probability": top_probability,
+        "all_probabilities": all_probabilities,
+        "class_0_probability": sorted_class_0_probability,
+        "progress": progress,
+    },
+)
 
 
 def state_vector(names: tuple[str, ...], view: StateView) -> jax.Array:
     """The named features, concatenated."""
-    return jnp.concatenate([STATE_FEATURES[name](view) for name in names])
+    parts = [STATE_FEATURES[name](view) for name in names]
+    chex.assert_rank(parts, 1, custom_message=f"state features {names}")
+    return jnp.concatenate(parts)
 
 
 def state_size(names: tuple[str, ...], set_aside: int, classes: int) -> int:
@@ -117,9 +215,11 @@ def state_size(names: tuple[str, ...], set_aside: int, classes: int) -> int:
     return jax.eval_shape(lambda v: state_vector(names, v), view).shape[0]
 
 
-def action_features(names: tuple[str, ...], c: Candidates, mask: jax.Array, standardised: bool) -> jax.Array:
+def action_features(names: tuple[str, ...], candidates: Candidates, mask: jax.Array, standardised: bool) -> jax.Array:
     """The named features of the candidates: [K, F]; zero where `mask` [K] is False."""
-    values = jnp.stack([ACTION_FEATURES[name](c) for name in names], -1)
+    columns = [ACTION_FEATURES[name](candidates) for name in names]
+    chex.assert_equal_shape([mask, *columns], custom_message=f"action features {names}, one number for each candidate")
+    values = jnp.stack(columns, -1)
     values = jnp.where(mask[:, None], values, 0.0)
     return standardise(values, mask) if standardised else values
 

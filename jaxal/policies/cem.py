@@ -1,6 +1,6 @@
 """A linear policy found by the cross-entropy method (Rubinstein 1999; Szita and Lorincz 2006): the learned control.
 
-It sees the same action features as the Q-network, plays as many episodes as it did, and scores a candidate by
+It sees the same action features as the Q-network, plays as many episodes as it did, and ranks candidates by
 `features @ weights`. What a double DQN achieves beyond it, it owes to more than its features.
 """
 
@@ -14,13 +14,20 @@ import jax.numpy as jnp
 from jaxal.config import Config
 from jaxal.mdp.environment import Environment
 from jaxal.mdp.episode import rollout
-from jaxal.policies.strategies import linear
-from jaxal.tasks.banks import Sources
+from jaxal.mdp.observation import Observation
+from jaxal.policies.learner import Hooks, Learned
+from jaxal.tasks.banks import OVER_SEEDS, Sources
 from jaxal.tasks.task import for_each, select
 
 POPULATION = 32  # weight vectors a generation, one episode each
 ELITE = 8  # the best, to which the next generation is fitted
 FLOOR = 0.05  # least deviation of the search, so that it does not settle on noise
+
+
+def linear(params: jax.Array, observation: Observation, key: chex.PRNGKey) -> jax.Array:
+    """A linear function of the action features, `params` [F]: [K]."""
+    del key
+    return observation.features @ params
 
 
 class Search(NamedTuple):
@@ -36,7 +43,7 @@ def make_cem(config: Config, environment: Environment) -> Callable[[Sources, che
     All vectors of a generation start from the same initial set of the same task, so that they differ in nothing but
     their weights.
     """
-    settings, batch = config.train, config.environment.batch
+    settings = config.train
     episodes = settings.warm_start_episodes + settings.iterations * settings.episodes
     generations = max(1, episodes // POPULATION)
     sequential = jnp.asarray(config.environment.batch_selection == "sequential")
@@ -47,11 +54,10 @@ def make_cem(config: Config, environment: Environment) -> Callable[[Sources, che
         start_key, run_key = jax.random.split(key)
         qualities = rollout(
             environment,
-            lambda o, k: linear(weights, o, k),
+            lambda observation, key: linear(weights, observation, key),
             task,
             environment.initial_set(task, start_key),
             run_key,
-            batch=batch,
             sequential=sequential,
             record_first=lambda state: None,
             record=lambda step: step.state.value,
@@ -60,12 +66,12 @@ def make_cem(config: Config, environment: Environment) -> Callable[[Sources, che
         return jnp.mean(qualities)
 
     def search(sources: Sources, key: chex.PRNGKey) -> jax.Array:
-        def generation(at: Search, key):
+        def generation(at: Search, key: chex.PRNGKey) -> tuple[Search, None]:
             task_key, draw_key, play_key = jax.random.split(key, 3)
             index = jax.random.randint(task_key, (), 0, len(sources.dataset))
             shape = (POPULATION, len(config.environment.action_features))
             weights = at.mean + at.deviation * jax.random.normal(draw_key, shape)
-            play = for_each(mean_quality, (0, None, None, None), config.episodes_at_once)
+            play = for_each(mean_quality, (0, None, None, None), environment.episodes_at_once)
             values = play(weights, sources, index, play_key)
             elite = weights[jax.lax.top_k(values, ELITE)[1]]
             return Search(jnp.mean(elite, 0), jnp.maximum(jnp.std(elite, 0), FLOOR)), None
@@ -76,3 +82,16 @@ def make_cem(config: Config, environment: Environment) -> Callable[[Sources, che
         return end.mean
 
     return search
+
+
+def learn(config: Config, environment: Environment, sources: Sources, key: chex.PRNGKey, hooks: Hooks) -> Learned:
+    """A linear policy for every seed. See `Learner`."""
+    del hooks  # it takes seconds
+    seeds_at_once = None if environment.episodes_at_once is None else 1
+    search = jax.jit(for_each(make_cem(config, environment), (OVER_SEEDS, 0), seeds_at_once))
+    return Learned(jax.device_get(search(sources, jax.random.split(key, len(sources.dataset)))), {})
+
+
+def shapes(config: Config, classes: int, seeds: int) -> jax.ShapeDtypeStruct:
+    """Of its weights. See `Learner`."""
+    return jax.ShapeDtypeStruct((seeds, len(config.environment.action_features)), jnp.float32)

@@ -7,8 +7,8 @@ Q(s, a) scores one candidate; the N highest are labelled together (eq. 3). All N
 which is eq. 4 with the mean over the set written out.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, NamedTuple, Protocol
 
 import chex
 import jax
@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from jaxal.config import AgentConfig
+from jaxal.config import AgentConfig, Config
+from jaxal.mdp.observation import state_size
 from jaxal.policies.replay import Transition
 
 
@@ -27,13 +28,14 @@ class QNetwork(nn.Module):
     """
 
     hidden: tuple[int, ...]
-    residual: tuple[int, float] | None = None  # (column of the action features, weight) that is added to the output
+    residual: tuple[int, float] | None = None  # (column of the features, weight) that is added to the output
 
     @nn.compact
-    def __call__(self, state: jax.Array, actions: jax.Array) -> jax.Array:
-        """state [.], actions [K, F] -> [K]."""
+    def __call__(self, state_vector: jax.Array, features: jax.Array) -> jax.Array:
+        """State vector [.], features of the candidates [K, F] -> [K]."""
         first, *rest = self.hidden
-        x = nn.Dense(first, name="state")(state) + nn.Dense(first, use_bias=False, name="action")(actions)
+        x = nn.Dense(first, name="state")(state_vector)
+        x = x + nn.Dense(first, use_bias=False, name="action")(features)
         for i, width in enumerate(rest):
             x = nn.Dense(width, name=f"hidden_{i}")(nn.relu(x))
         begin = nn.linear.default_kernel_init if self.residual is None else nn.initializers.zeros
@@ -41,7 +43,7 @@ class QNetwork(nn.Module):
         if self.residual is None:
             return q
         column, weight = self.residual
-        return q + weight * actions[..., column]
+        return q + weight * features[..., column]
 
 
 class AgentState(NamedTuple):
@@ -52,14 +54,36 @@ class AgentState(NamedTuple):
     optimiser: optax.OptState
 
 
+class InitAgent(Protocol):
+    """How an agent begins."""
+
+    def __call__(self, key: chex.PRNGKey) -> AgentState:
+        """Random parameters. Consumes the key."""
+        ...
+
+
+class Values(Protocol):
+    """What an agent thinks of candidates."""
+
+    def __call__(self, params: Any, state_vector: jax.Array, features: jax.Array) -> jax.Array:
+        """State vector [.], features of the candidates [K, F] -> Q-values [K]."""
+        ...
+
+
+class Update(Protocol):
+    """How an agent learns."""
+
+    def __call__(self, agent: AgentState, minibatch: Transition) -> tuple[AgentState, jax.Array]:
+        """One update: the agent, and TD errors [minibatch] (of each transition's chosen set, the mean)."""
+        ...
+
+
 class Agent(NamedTuple):
     """Pure functions; `make_agent` captures the settings."""
 
-    init: Callable[[chex.PRNGKey], AgentState]
-    values: Callable[[Any, jax.Array, jax.Array], jax.Array]
-    """(params, state [.], actions [K, F]) -> [K]"""
-    update: Callable[[AgentState, Transition], tuple[AgentState, jax.Array]]
-    """(agent, batch of transitions) -> agent, TD errors [batch] (of each transition's chosen set, the mean)"""
+    init: InitAgent
+    values: Values
+    update: Update
 
 
 def td_target(
@@ -80,23 +104,25 @@ def td_target(
       mask: [K] bool, candidates that may be chosen; where there are fewer than `batch`, the mean is over those.
       batch: N.
     """
+    chex.assert_rank([reward, discount, select, evaluate, mask], [0, 0, 1, 1, 1])
     best = jax.lax.top_k(jnp.where(mask, select, -jnp.inf), batch)[1]
     valid = mask[best]
     mean = jnp.sum(jnp.where(valid, evaluate[best], 0.0)) / jnp.maximum(jnp.sum(valid), 1)
     return reward + discount * mean
 
 
-def make_agent(config: AgentConfig, state_size: int, features: tuple[str, ...], batch: int) -> Agent:
-    """The agent.
+@cache
+def make_agent(config: AgentConfig, state_size: int, feature_names: tuple[str, ...], batch: int) -> Agent:
+    """The agent. Equal arguments give one and the same, so that what is compiled for it serves again.
 
     Args:
       config: network, discount, optimiser.
       state_size: length of the state vector.
-      features: names of the action features, in order.
+      feature_names: of the action features, in order.
       batch: N, labels a step.
     """
     name = config.residual
-    residual = (features.index(name), config.residual_weight) if name else None
+    residual = (feature_names.index(name), config.residual_weight) if name else None
     network = QNetwork(config.hidden, residual)
     optimiser = optax.chain(
         optax.clip_by_global_norm(config.gradient_clip) if config.gradient_clip else optax.identity(),
@@ -104,30 +130,37 @@ def make_agent(config: AgentConfig, state_size: int, features: tuple[str, ...], 
     )
     penalty = {"huber": optax.huber_loss, "squared": lambda error: error**2}[config.loss]
 
-    def values(params: Any, state: jax.Array, actions: jax.Array) -> jax.Array:
-        return jnp.asarray(network.apply(params, state, actions))
+    def values(params: Any, state_vector: jax.Array, features: jax.Array) -> jax.Array:
+        return jnp.asarray(network.apply(params, state_vector, features))
 
     def init(key: chex.PRNGKey) -> AgentState:
-        params = network.init(key, jnp.zeros(state_size), jnp.zeros((1, len(features))))
+        params = network.init(key, jnp.zeros(state_size), jnp.zeros((1, len(feature_names))))
         return AgentState(params, jax.tree.map(jnp.copy, params), optimiser.init(params))
 
-    def td_error(params, target_params, t: Transition) -> jax.Array:
+    def td_error(params: Any, target_params: Any, t: Transition) -> jax.Array:
         """[N] errors of the chosen actions."""
-        online = jax.lax.stop_gradient(values(params, t.next_state, t.next_actions))
-        target = values(target_params, t.next_state, t.next_actions)
+        online = jax.lax.stop_gradient(values(params, t.next_state_vector, t.next_features))
+        target = values(target_params, t.next_state_vector, t.next_features)
         select, evaluate = (online, target) if config.target == "double_q" else (target, online)
         y = td_target(t.reward, config.gamma * t.discount, select, evaluate, t.next_mask, batch)
-        return values(params, t.state, t.actions) - jax.lax.stop_gradient(y)
+        return values(params, t.state_vector, t.features) - jax.lax.stop_gradient(y)
 
-    def loss(params, target_params, batch_of: Transition):
-        errors = jax.vmap(td_error, (None, None, 0))(params, target_params, batch_of)
+    def loss(params: Any, target_params: Any, minibatch: Transition) -> tuple[jax.Array, jax.Array]:
+        errors = jax.vmap(td_error, (None, None, 0))(params, target_params, minibatch)
         return jnp.mean(penalty(errors)), jnp.mean(errors, -1)
 
-    def update(agent: AgentState, batch_of: Transition) -> tuple[AgentState, jax.Array]:
-        gradients, errors = jax.grad(loss, has_aux=True)(agent.params, agent.target_params, batch_of)
+    def update(agent: AgentState, minibatch: Transition) -> tuple[AgentState, jax.Array]:
+        gradients, errors = jax.grad(loss, has_aux=True)(agent.params, agent.target_params, minibatch)
         steps, moments = optimiser.update(gradients, agent.optimiser, agent.params)
         params = optax.apply_updates(agent.params, steps)
         target_params = optax.incremental_update(params, agent.target_params, config.target_rate)
         return AgentState(params, target_params, moments), errors
 
     return Agent(init, values, update)
+
+
+def agent_for(config: Config, classes: int) -> Agent:
+    """The agent that the config names, for data of so many classes; only some state features depend on the number."""
+    settings = config.environment
+    size = state_size(settings.state_features, config.split.state, classes)
+    return make_agent(config.agent, size, settings.action_features, settings.batch)

@@ -14,41 +14,42 @@ import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
-from jaxal.mdp.observation import Observation, Scores
+from jaxal.mdp.observation import Observation
+from jaxal.policies.strategy import Setting
 
 MAX_CLUSTERS = 500
 NEIGHBOURS = 20
 
 
 class Clustering(NamedTuple):
-    """What TypiClust precomputes for a pool: see `typiclust.plan`."""
+    """What TypiClust precomputes for a pool: see `clusterings`."""
 
     clusters: jax.Array  # [T, P] int32 cluster of each point, for the clustering used at each step; -1: padding
     typicality: jax.Array  # [T, P] typicality of each point within its cluster
     sizes: jax.Array  # [T, G] points of each cluster, 0 where there is none
 
 
-def typiclust(params: Clustering, o: Observation, key: chex.PRNGKey) -> Scores:
+def typiclust(params: Clustering, observation: Observation, key: chex.PRNGKey) -> jax.Array:
     """The most typical point of the largest cluster with the fewest labels (Hacohen et al. 2022).
 
     The candidates must be the whole pool in its own order. Clusters of 5 points or fewer come after all others.
     """
     del key
-    clusters, typical, sizes = jax.tree.map(lambda x: x[o.time], params)
+    clusters, typical, sizes = jax.tree.map(lambda x: x[observation.time], params)
     groups = sizes.shape[-1]
     members = jax.nn.one_hot(clusters, groups, axis=0)  # [G, P]
-    labelled = members @ (~o.mask & (clusters >= 0)).astype(jnp.float32)
-    best = jax.ops.segment_max(jnp.where(o.mask, typical, -jnp.inf), clusters, groups)
+    labelled = members @ (~observation.mask & (clusters >= 0)).astype(jnp.float32)
+    best = jax.ops.segment_max(jnp.where(observation.mask, typical, -jnp.inf), clusters, groups)
     rank = jnp.lexsort((-sizes, labelled, sizes <= 5))  # cluster numbers, the first to be drawn from first
     place = jnp.zeros(groups).at[rank].set(jnp.arange(groups, dtype=jnp.float32))
-    tied = jnp.where(o.mask & (typical >= best[clusters]), jnp.arange(len(clusters)), len(clusters))
+    tied = jnp.where(observation.mask & (typical >= best[clusters]), jnp.arange(len(clusters)), len(clusters))
     leading = tied == jax.ops.segment_min(tied, clusters, groups)[clusters]  # one a cluster, duplicates or not
     # Within a cluster the most typical point leads; only when every cluster has given one do the others follow.
     return -place[clusters] - jnp.where(leading, 0.0, groups)
 
 
 @threadpool_limits.wrap(limits=1)  # idle threads spin: where others use the cores too, ten times as slow
-def plan(latents: np.ndarray, labels_before: np.ndarray, batch: int, pool_size: int, seed: int) -> Clustering:
+def clusterings(latents: np.ndarray, labels_before: np.ndarray, batch: int, pool_size: int, seed: int) -> Clustering:
     """The clusterings of a pool.
 
     Args:
@@ -92,3 +93,9 @@ def _typicality(points: np.ndarray) -> np.ndarray:
     np.fill_diagonal(squared, 0.0)
     nearest = np.sqrt(np.maximum(np.partition(squared, neighbours, 1)[:, : neighbours + 1], 0.0))
     return 1.0 / (np.sum(nearest, 1) / neighbours + 1e-5)
+
+
+def prepare(setting: Setting) -> Clustering:
+    """The clusterings of one seed's pool."""
+    batch = setting.config.environment.batch
+    return clusterings(setting.latents, setting.labels_before, batch, len(setting.labels), setting.seed)

@@ -91,7 +91,7 @@ def compare(a: ArrayLike, b: ArrayLike, *, resamples: int = 2000, seed: int = 0)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down adjusted p values, in the given order; None stays None and is no test."""
+    """Holm's step-down adjusted p values, in the given order; None stays None, and does not count as a test."""
     tested = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     largest = 0.0

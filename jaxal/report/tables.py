@@ -1,10 +1,9 @@
 """The words and numbers of a report: the headline, signed comparisons, and tables of finished strings."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxal.report.figures import METRIC_NAMES, Results, best_hand_written, curves, label, policy
+from jaxal.report.summary import METRIC_NAMES, Summary, best_hand_written, curves, label, missing, policy
 
 NO_VALUE = "–"
 
@@ -18,9 +17,9 @@ class Table(NamedTuple):
     bold: frozenset[int] = frozenset()  # numbers of the rows to stand out
 
 
-def against(results: Results, a: str, b: str) -> dict[str, Any] | None:
+def against(summary: Summary, a: str, b: str) -> dict[str, Any] | None:
     """The comparison of `a` with `b`, its signs turned if it is stored as (b, a); positive favours a."""
-    for entry in results["comparisons"]:
+    for entry in summary["comparisons"]:
         if (entry["a"], entry["b"]) == (a, b):
             return entry
         if (entry["a"], entry["b"]) == (b, a):
@@ -40,29 +39,29 @@ def against(results: Results, a: str, b: str) -> dict[str, Any] | None:
     return None
 
 
-def headline(results: Results) -> str:
+def headline(summary: Summary) -> str:
     """One sentence that says who won and how sure that is; more where that alone would mislead."""
-    ours, best = policy(results), best_hand_written(results)
-    area = {name: entry["aulc_mean"] for name, entry in results["strategies"].items()}
+    ours, best = policy(summary), best_hand_written(summary)
+    area = {name: entry["aulc_mean"] for name, entry in summary["strategies"].items()}
     if ours is None or best is None:
         leader = max(area, key=lambda name: area[name])
-        return f"The largest mean AULC is {label(leader)}'s, {area[leader]:.4f} ({episodes(results)})."
-    other = f"{label(best)}, the best hand-written strategy"
+        return f"The largest mean AULC is {label(summary, leader)}'s, {area[leader]:.4f} ({episodes(summary)})."
+    other = f"{label(summary, best)}, the best hand-written strategy"
     areas = f"mean AULC {area[ours]:.4f} against {area[best]:.4f}"
-    test = against(results, ours, best)
+    test = against(summary, ours, best)
     if test is None:
-        return f"The learned policy and {other}: {areas} ({episodes(results)}; not tested)."
+        return f"The learned policy and {other}: {areas} ({episodes(summary)}; not tested)."
     difference, p = test["aulc_difference"], test["p_holm"]
     low, high = (number(end, 4, sign=True) for end in test["ci95"])
     numbers = f"{areas}, difference {number(difference, 4, sign=True)} (95% interval {low} to {high}"
     side = "ahead of" if difference > 0 else "behind" if difference < 0 else "level with"
     if missing(p):
-        seeds = len(set(results["episodes"]["seed"]))
+        seeds = len(set(summary["episodes"]["seed"]))
         why = "One seed only, so no evidence beyond this split and this policy" if seeds == 1 else "Not tested"
-        text = f"{why}: the learned policy is {side} {other}: {numbers}; {episodes(results)}; no p value)."
+        text = f"{why}: the learned policy is {side} {other}: {numbers}; {episodes(summary)}; no p value)."
     else:
         equals = "" if p_value(p).startswith("<") else "= "
-        numbers += f"; Holm-corrected p {equals}{p_value(p)}; {episodes(results)})"
+        numbers += f"; Holm-corrected p {equals}{p_value(p)}; {episodes(summary)})"
         if p < 0.05:
             text = f"The learned policy {'beats' if difference > 0 else 'loses to'} {other}: {numbers}."
         else:
@@ -70,22 +69,22 @@ def headline(results: Results) -> str:
             if test["ci95"][0] > 0 or test["ci95"][1] < 0:
                 text += " The interval leaves out zero, but with so few seeds and so many comparisons go by p."
     higher = [
-        label(name)
-        for name, entry in results["strategies"].items()
-        if area[name] > area[ours] and entry["kind"] != "hand-written" and name != "balanced_oracle"
+        label(summary, name)
+        for name, entry in summary["strategies"].items()
+        if area[name] > area[ours] and entry["kind"] != "hand-written" and not entry.get("cheats")
     ]
     if higher:
         text += f" Also above the learned policy: {', '.join(higher)}."
-    margin = against(results, ours, "margin") if "margin" in area else None
+    margin = against(summary, ours, "margin") if "margin" in area else None
     last = margin["quarters"][-1] if margin and margin.get("quarters") else None
     if last is not None and last < 0:
         text += f" In the last quarter of the labels it is {-last:.4f} below margin."
     return text
 
 
-def strategy_table(results: Results) -> Table:
+def strategy_table(summary: Summary) -> Table:
     """Every strategy, the largest mean AULC first, the learned policy in bold."""
-    entries = results["strategies"]
+    entries = summary["strategies"]
     names = sorted(entries, key=lambda name: -entries[name]["aulc_mean"])
     metrics = [m for m in METRIC_NAMES if all(m in entry for entry in entries.values())]
     targets = [entry["labels_to_target"]["target"] for entry in entries.values() if entry.get("labels_to_target")]
@@ -95,9 +94,9 @@ def strategy_table(results: Results) -> Table:
     rows = []
     for name in names:
         entry = entries[name]
-        row = [label(name), entry["kind"], number(entry["aulc_mean"], 4)]
+        row = [label(summary, name), entry["kind"], number(entry["aulc_mean"], 4)]
         row += [pair(entry.get(key)) for key in ("aulc_ci68", "aulc_ci95")]
-        row += [number(curves(results, name, metric)[..., -1].mean()) for metric in metrics]
+        row += [number(curves(summary, name, metric)[..., -1].mean()) for metric in metrics]
         if targets:
             needed = entry.get("labels_to_target") or {}
             reached = needed.get("reached")
@@ -107,25 +106,25 @@ def strategy_table(results: Results) -> Table:
     note = (
         "AULC: mean test accuracy over the learning curve. Intervals: bootstrap over seeds, then over their "
         "starts. Labels to a target: median over the episodes, those that never reach it counting as "
-        "infinite, and the share that reaches it. The balanced oracle cheats: it sees the true classes."
+        "infinite, and the share that reaches it. What cheats sees labels that it has not paid for."
     )
-    ours = policy(results)
+    ours = policy(summary)
     return Table([*header, "seconds"], rows, note, frozenset({names.index(ours)} if ours else ()))
 
 
-def comparison_table(results: Results) -> Table:
+def comparison_table(summary: Summary) -> Table:
     """Every tested pair, as stored."""
     rows = [
         [
-            label(entry["a"]),
-            label(entry["b"]),
+            label(summary, entry["a"]),
+            label(summary, entry["b"]),
             number(entry["aulc_difference"], 4, sign=True),
             pair(entry["ci95"], sign=True),
             number(entry.get("effect_size"), 2, sign=True),
             p_value(entry["p"]),
             p_value(entry["p_holm"]),
         ]
-        for entry in results["comparisons"]
+        for entry in summary["comparisons"]
     ]
     note = (
         "Differences are a − b on the same initial sets; positive: a is better. p: paired t-test on one mean "
@@ -135,29 +134,29 @@ def comparison_table(results: Results) -> Table:
     return Table(["a", "b", "AULC of a − b", "95% interval", "effect size", "p", "Holm p"], rows, note)
 
 
-def quarter_table(results: Results) -> Table:
+def quarter_table(summary: Summary) -> Table:
     """The learned policy against the best hand-written strategy and margin, early to late."""
-    ours, rows = policy(results), []
-    for other in dict.fromkeys((best_hand_written(results), "margin")):
-        test = against(results, ours, other) if ours and other else None
+    ours, rows = policy(summary), []
+    for other in dict.fromkeys((best_hand_written(summary), "margin")):
+        test = against(summary, ours, other) if ours and other else None
         if test and test.get("quarters"):
-            rows.append([label(test["b"]), *(number(q, 4, sign=True) for q in test["quarters"])])
+            rows.append([label(summary, test["b"]), *(number(q, 4, sign=True) for q in test["quarters"])])
     note = "Mean difference in accuracy in each quarter of the labels; positive: the learned policy is better."
     header = ["learned policy minus", "1st quarter", "2nd quarter", "3rd quarter", "last quarter"]
     return Table(header, rows, note)
 
 
-def run_table(runs: Mapping[str, Results]) -> Table:
+def run_table(runs: Mapping[str, Summary]) -> Table:
     """The learned policy against the best hand-written strategy, one row a run."""
     header = ["run", "data set", "labels", "episodes", "policy − best hand-written", "95% interval", "Holm p"]
     rows = []
-    for name, results in runs.items():
-        labels = next(iter(results["strategies"].values()))["labels"]
-        row = [name, results["dataset"]["name"], f"{labels[0]} to {labels[-1]}", episodes(results)]
-        ours, best = policy(results), best_hand_written(results)
-        test = against(results, ours, best) if ours and best else None
+    for name, summary in runs.items():
+        labels = next(iter(summary["strategies"].values()))["labels"]
+        row = [name, summary["dataset"]["name"], f"{labels[0]} to {labels[-1]}", episodes(summary)]
+        ours, best = policy(summary), best_hand_written(summary)
+        test = against(summary, ours, best) if ours and best else None
         if test:
-            difference = f"{number(test['aulc_difference'], 4, sign=True)} ({label(test['b'])})"
+            difference = f"{number(test['aulc_difference'], 4, sign=True)} ({label(summary, test['b'])})"
             row += [difference, pair(test["ci95"], sign=True), p_value(test["p_holm"])]
         else:
             row += [NO_VALUE] * 3
@@ -170,20 +169,21 @@ def run_table(runs: Mapping[str, Results]) -> Table:
     return Table(header, rows, note)
 
 
-def area_table(runs: Mapping[str, Results]) -> Table:
+def area_table(runs: Mapping[str, Summary]) -> Table:
     """Mean AULC, runs by strategies."""
-    strategies = list(dict.fromkeys(name for results in runs.values() for name in results["strategies"]))
+    strategies = list(dict.fromkeys(name for summary in runs.values() for name in summary["strategies"]))
     rows = [
-        [run, *(number(results["strategies"].get(name, {}).get("aulc_mean"), 4) for name in strategies)]
-        for run, results in runs.items()
+        [run, *(number(summary["strategies"].get(name, {}).get("aulc_mean"), 4) for name in strategies)]
+        for run, summary in runs.items()
     ]
+    labels = {name: label(summary, name) for summary in runs.values() for name in summary["strategies"]}
     note = "Compare within a row: another data set, split or range of labels has another scale."
-    return Table(["run", *map(label, strategies)], rows, note)
+    return Table(["run", *(labels[name] for name in strategies)], rows, note)
 
 
-def episodes(results: Results) -> str:
+def episodes(summary: Summary) -> str:
     """How many seeds and starts, in words."""
-    seeds, starts = (len(set(results["episodes"][key])) for key in ("seed", "start"))
+    seeds, starts = (len(set(summary["episodes"][key])) for key in ("seed", "start"))
     return f"{seeds} seed{'s' * (seeds != 1)} × {starts} start{'s' * (starts != 1)}"
 
 
@@ -204,6 +204,9 @@ def p_value(p: float | None) -> str:
     return "< 0.0001" if p is not None and p < 0.0001 else number(p, 4)
 
 
-def missing(value: float | None) -> bool:
-    """Whether a number is None or NaN."""
-    return value is None or math.isnan(value)
+def as_text(table: Table) -> str:
+    """A table in columns, for a terminal or a notebook."""
+    lines = [table.header, *table.rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+    return "\n".join("  ".join(cells).rstrip() for cells in padded)

@@ -10,7 +10,8 @@ import numpy as np
 from jaxal.config import Config
 from jaxal.data.dataset import Embedded, Images
 from jaxal.data.splits import Rows, Split
-from jaxal.tasks.task import SEEDS, Task, make_task, stack
+from jaxal.tasks.distances import DISTANCES, Distance
+from jaxal.tasks.task import SEEDS, Needs, Task, make_task, stack
 
 
 class Sources(NamedTuple):
@@ -76,7 +77,7 @@ def training_recipes(
     return out
 
 
-def make_bank(config: Config, recipes: Sequence[Recipe]) -> Task:
+def make_bank(recipes: Sequence[Recipe], distance: Distance, needs: Needs) -> Task:
     """The tasks, padded to common shapes."""
     pool, state, holdout = (max(len(r.rows[part]) for r in recipes) for part in range(3))
     classes = max(int(r.labels.max()) + 1 for r in recipes)
@@ -86,51 +87,53 @@ def make_bank(config: Config, recipes: Sequence[Recipe]) -> Task:
                 r.latents,
                 r.labels,
                 r.rows,
-                metric=config.environment.distance,
+                distance=distance,
+                needs=needs,
                 shape=(pool, state, holdout),
                 classes=classes,
                 first_image=r.first_image,
-                raw=config.finetunes or config.probe.latents == "raw",
-                keep_latents=not config.finetunes and config.probe.solver == "adam",
-                **({"gram_limit": -1} if config.finetunes else {}),
             )
             for r in recipes
         ]
     )
 
 
-def make_sources(config: Config, sources: Sequence[Embedded], splits: Sequence[Sequence[Split]]) -> Sources:
+def make_sources(
+    config: Config, needs: Needs, sources: Sequence[Embedded], splits: Sequence[Sequence[Split]]
+) -> Sources:
     """What every seed is trained on, with a leading seed axis.
 
     Args:
       config: settings.
+      needs: of the classifier.
       sources: the data sets.
       splits: for each seed, the split of each data set.
     """
     seeds = []
-    images, firsts = join_images(sources) if config.finetunes else (None, [0] * len(sources))
+    images, firsts = join_images(sources) if needs.images else (None, [0] * len(sources))
     for number, parts in enumerate(splits):
         rng = np.random.default_rng([config.evaluation.first_seed + number, 0x7A5C])
         tasks = [training_recipes(config, *each[:2], rng, each[2]) for each in zip(sources, parts, firsts, strict=True)]
         pairs = [pair for task in tasks for pair in task]
         dataset = jnp.asarray(np.repeat(np.arange(len(sources)), [len(task) for task in tasks]))
         seeds.append((*zip(*pairs, strict=True), dataset))
-    bank, validation = (pad_and_stack(config, [seed[i] for seed in seeds], images) for i in range(2))
+    distance = DISTANCES[config.environment.distance]
+    bank, validation = (pad_and_stack([seed[i] for seed in seeds], images, distance, needs) for i in range(2))
     return Sources(bank, validation, jnp.stack([seed[2] for seed in seeds]))
 
 
 def join_images(sources: Sequence[Embedded]) -> tuple[Images, list[int]]:
-    """The images of all data sets behind one another, on the device, and where each data set's begin."""
+    """The images of all data sets one after another, on the device, and where each data set's begin."""
     parts = [source.images for source in sources if source.images is not None]
-    assert len(parts) == len(sources), "images are kept where the config finetunes"
+    assert len(parts) == len(sources), "images are read where the classifier needs them"
     firsts = np.cumsum([0, *(len(part.pixels) for part in parts)])[:-1].tolist()
     pixels = jnp.asarray(parts[0].pixels if len(parts) == 1 else np.concatenate([part.pixels for part in parts]))
     return Images(pixels, jax.tree.map(jnp.asarray, parts[0].variables)), firsts
 
 
-def pad_and_stack(config: Config, banks: Sequence[Sequence[Recipe]], images: Images | None) -> Task:
+def pad_and_stack(banks: Sequence[Sequence[Recipe]], images: Images | None, distance: Distance, needs: Needs) -> Task:
     """One bank per seed, all of the same shapes: every leaf [seeds, M, ...], but for the images that all share."""
-    made = make_bank(config, [recipe for bank in banks for recipe in bank])
+    made = make_bank([recipe for bank in banks for recipe in bank], distance, needs)
     return jax.tree.map(lambda x: x.reshape(len(banks), -1, *x.shape[1:]), made)._replace(
         index=jnp.tile(jnp.arange(len(banks[0]), dtype=jnp.int32), (len(banks), 1)), images=images
     )

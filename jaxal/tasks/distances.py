@@ -1,18 +1,58 @@
 """Distances in latent space, and the running sums that an episode needs of them.
 
-Symbols: P pool rows, L other rows, D latent size. Every distance comes from inner products, clamped at zero and
+Symbols: P pool rows, L other rows, D latent size. The built-in distances come from inner products, clamped at zero and
 computed in full float32 precision (accelerators would otherwise round the products, and distances near zero with
 them). "Mean distance to the labelled set" and its siblings are never recomputed: `extend` adds the columns of the
 points that were just labelled.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
+import chex
 import jax
 import jax.numpy as jnp
 
+from jaxal.registry import Registry
+
 NEIGHBOURS = 10  # neighbours in the local density
-METRICS = ("euclidean", "squared_euclidean", "cosine")
+
+
+class FromInner(Protocol):
+    """Distances as a function of inner products."""
+
+    def __call__(self, products: jax.Array, x_norms: jax.Array, y_norms: jax.Array, /) -> jax.Array:
+        """Products [P, L], squared norms [P] and [L] -> distances [P, L], never below zero."""
+        ...
+
+
+class Between(Protocol):
+    """Distances between the rows of two arrays."""
+
+    def __call__(self, x: jax.Array, y: jax.Array, /) -> jax.Array:
+        """Latents [P, D] and [L, D] -> distances [P, L], never below zero."""
+        ...
+
+
+class Totals(Protocol):
+    """Sums of distances without the distances themselves."""
+
+    def __call__(self, x: jax.Array, keep: jax.Array, /) -> jax.Array:
+        """Latents [P, D] and 0 or 1 for each [P] -> the sum of the distances from each to those where `keep` is 1."""
+        ...
+
+
+class Distance(NamedTuple):
+    """A distance between latents: one of `from_inner` and `between` is enough.
+
+    from_inner: where it is given, an episode computes distances from the Gram matrix and never sees a latent.
+    between: for distances that are not functions of inner products; latents are then kept beside the Gram matrix.
+    totals: a way to sum distances that costs less than P^2; None: they are summed block by block.
+    """
+
+    from_inner: FromInner | None = None
+    between: Between | None = None
+    totals: Totals | None = None
 
 
 class Geometry(NamedTuple):
@@ -32,6 +72,8 @@ class Geometry(NamedTuple):
 
 def inner(x: jax.Array, y: jax.Array) -> jax.Array:
     """Inner products of the rows of `x` [P, D] with those of `y` [L, D]: [P, L] float32."""
+    chex.assert_rank([x, y], 2)
+    chex.assert_equal_shape_suffix([x, y], 1)
     return _exact(x, y.T)
 
 
@@ -40,48 +82,65 @@ def _exact(x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.matmul(x, y, precision=jax.lax.Precision.HIGHEST)
 
 
-def from_inner(metric: str, products: jax.Array, x_norms: jax.Array, y_norms: jax.Array) -> jax.Array:
-    """Distances from inner products.
-
-    Args:
-      metric: one of `METRICS`; cosine is 1 - cos.
-      products: [P, L] inner products.
-      x_norms: [P] squared norms, inner products of each row with itself.
-      y_norms: [L] likewise.
-
-    Returns:
-      [P, L] distances, never below zero.
-    """
-    if metric == "cosine":
-        norms = jnp.sqrt(x_norms[:, None] * y_norms[None, :])
-        return jnp.clip(1.0 - products / jnp.maximum(norms, 1e-12), 0.0)
-    squared = jnp.clip(x_norms[:, None] + y_norms[None, :] - 2.0 * products, 0.0)
-    return squared if metric == "squared_euclidean" else jnp.sqrt(squared)
+def squared_euclidean(products: jax.Array, x_norms: jax.Array, y_norms: jax.Array) -> jax.Array:
+    """|x - y|^2."""
+    return jnp.clip(x_norms[:, None] + y_norms[None, :] - 2.0 * products, 0.0)
 
 
-def pairwise(metric: str, x: jax.Array, y: jax.Array) -> jax.Array:
+def euclidean(products: jax.Array, x_norms: jax.Array, y_norms: jax.Array) -> jax.Array:
+    """|x - y|."""
+    return jnp.sqrt(squared_euclidean(products, x_norms, y_norms))
+
+
+def cosine(products: jax.Array, x_norms: jax.Array, y_norms: jax.Array) -> jax.Array:
+    """1 - cos(x, y); a vector of zeros is at distance 1 from everything."""
+    norms = jnp.sqrt(x_norms[:, None] * y_norms[None, :])
+    return jnp.clip(1.0 - products / jnp.maximum(norms, 1e-12), 0.0)
+
+
+def _squared_euclidean_totals(x: jax.Array, keep: jax.Array) -> jax.Array:
+    norms = jnp.sum(x * x, -1)
+    return jnp.clip(jnp.sum(keep) * norms + _exact(keep, norms) - 2.0 * _exact(x, _exact(keep, x)), 0.0)
+
+
+def _cosine_totals(x: jax.Array, keep: jax.Array) -> jax.Array:
+    units = x / jnp.maximum(jnp.sqrt(jnp.sum(x * x, -1)), 1e-12)[:, None]
+    return jnp.clip(jnp.sum(keep) - _exact(units, _exact(keep, units)), 0.0)
+
+
+DISTANCES = Registry(
+    "distance",
+    {
+        "euclidean": Distance(euclidean),
+        "squared_euclidean": Distance(squared_euclidean, totals=_squared_euclidean_totals),
+        "cosine": Distance(cosine, totals=_cosine_totals),
+    },
+    lambda given: given if isinstance(given, Distance) else Distance(between=given),
+)
+
+
+def pairwise(distance: Distance, x: jax.Array, y: jax.Array) -> jax.Array:
     """Distances between the rows of `x` [P, D] and of `y` [L, D]: [P, L] float32."""
-    return from_inner(metric, inner(x, y), jnp.sum(x * x, -1), jnp.sum(y * y, -1))
+    chex.assert_rank([x, y], 2)
+    if distance.from_inner is not None:
+        return distance.from_inner(inner(x, y), jnp.sum(x * x, -1), jnp.sum(y * y, -1))
+    assert distance.between is not None, "a Distance is given neither from_inner nor between"
+    return distance.between(x, y)
 
 
-def totals(metric: str, x: jax.Array, mask: jax.Array, block: int = 512) -> jax.Array:
+def totals(distance: Distance, x: jax.Array, mask: jax.Array, block: int = 512) -> jax.Array:
     """Sum of the distances from each row of `x` [P, D] to the rows where `mask` [P] holds: [P].
 
-    Squared Euclidean and cosine distances are linear in sums of vectors and cost O(P D); Euclidean ones are summed
-    block by block, so that no [P, P] array exists.
+    No [P, P] array is ever made: distances are summed block by block, where `distance.totals` does not make even that
+    unnecessary.
     """
     keep = mask.astype(x.dtype)
-    norms = jnp.sum(x * x, -1)
-    count = jnp.sum(keep)
-    if metric == "cosine":
-        units = x / jnp.maximum(jnp.sqrt(norms), 1e-12)[:, None]
-        return jnp.clip(count - _exact(units, _exact(keep, units)), 0.0)
-    if metric == "squared_euclidean":
-        return jnp.clip(count * norms + _exact(keep, norms) - 2.0 * _exact(x, _exact(keep, x)), 0.0)
-    return _by_blocks(lambda d: _exact(d, keep), metric, x, block)
+    if distance.totals is not None:
+        return distance.totals(x, keep)
+    return _by_blocks(lambda d: _exact(d, keep), distance, x, block)
 
 
-def local_density(metric: str, x: jax.Array, mask: jax.Array, block: int = 512) -> jax.Array:
+def local_density(distance: Distance, x: jax.Array, mask: jax.Array, block: int = 512) -> jax.Array:
     """Mean distance from each row of `x` [P, D] to its nearest other rows where `mask` [P] holds: [P].
 
     The number of neighbours is `NEIGHBOURS`, or all there are in a smaller pool.
@@ -91,7 +150,8 @@ def local_density(metric: str, x: jax.Array, mask: jax.Array, block: int = 512) 
     def nearest(d: jax.Array) -> jax.Array:
         """Mean of the k smallest of each row, the row's own (the smallest of all) left out."""
 
-        def smallest(left, _):  # one after another: a fifth of the time of a top-k on a CPU
+        def smallest(left: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
+            # One after another: a fifth of the time of a top-k on a CPU.
             place = jnp.argmin(left, 1)[:, None]
             value = jnp.take_along_axis(left, place, 1)[:, 0]
             return jnp.where(jnp.arange(left.shape[1]) == place, jnp.inf, left), value
@@ -100,29 +160,30 @@ def local_density(metric: str, x: jax.Array, mask: jax.Array, block: int = 512) 
         finite = jnp.isfinite(values)
         return jnp.sum(jnp.where(finite, values, 0.0), 0) / jnp.maximum(jnp.sum(finite, 0), 1)
 
-    return _by_blocks(nearest, metric, x, block)
+    return _by_blocks(nearest, distance, x, block)
 
 
-def _by_blocks(reduce, metric: str, x: jax.Array, block: int) -> jax.Array:
-    """`reduce` over distance blocks [block, P], one block of rows at a time: [P]."""
+def _by_blocks(reduce: Callable[[jax.Array], jax.Array], distance: Distance, x: jax.Array, block: int) -> jax.Array:
+    """`reduce` over blocks of distances [block, P], one block of rows at a time: [P]."""
     rows = x.shape[0]
     padded = jnp.pad(x, ((0, -rows % block), (0, 0))).reshape(-1, block, x.shape[1])
-    return jax.lax.map(lambda part: reduce(pairwise(metric, part, x)), padded).reshape(-1)[:rows]
+    return jax.lax.map(lambda part: reduce(pairwise(distance, part, x)), padded).reshape(-1)[:rows]
 
 
-def geometry(metric: str, x: jax.Array, mask: jax.Array) -> Geometry:
+def geometry(distance: Distance, x: jax.Array, mask: jax.Array) -> Geometry:
     """The geometry of a pool with nothing labelled.
 
     Args:
-      metric: one of `METRICS`.
+      distance: between latents.
       x: [P, D] float32 latents.
       mask: [P] bool, False on padding rows.
     """
+    chex.assert_rank([x, mask], [2, 1])
     size = jnp.sum(mask.astype(x.dtype))
-    total = jnp.where(mask, totals(metric, x, mask), 0.0)
+    total = jnp.where(mask, totals(distance, x, mask), 0.0)
     scale = jnp.maximum(jnp.sum(total) / jnp.maximum(size * (size - 1.0), 1.0), 1e-12)
     zeros = jnp.zeros_like(total)
-    density = jnp.where(mask, local_density(metric, x, mask), 0.0)
+    density = jnp.where(mask, local_density(distance, x, mask), 0.0)
     empty = zeros + jnp.inf
     return Geometry(total / scale, density / scale, zeros, empty, scale, size, jnp.zeros(()))
 

@@ -10,15 +10,33 @@ columns of the points that it labels, so any number of episodes may share one ba
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxal.data.dataset import Images, fill_missing
+from jaxal.data.dataset import ROUNDING, Images, fill_missing
 from jaxal.data.splits import Rows
 from jaxal.tasks import distances
+from jaxal.tasks.distances import Distance
+
+Result = TypeVar("Result")
+GRAM_LIMIT = 2**31  # bytes; a larger Gram matrix is not made, and columns are computed from the latents
+
+
+class Needs(NamedTuple):
+    """What a classifier needs of its tasks."""
+
+    gram: bool = True  # inner products of latents
+    latents: bool = False  # the latents themselves
+    raw: bool = False  # latents as the encoder gives them, not standardised
+    images: bool = False  # the images and the encoder's weights
+
+
+GRAM_ALONE = Needs()
 
 
 class Task(NamedTuple):
@@ -51,7 +69,7 @@ SEEDS = Task(None, *[0] * (len(Task._fields) - 1))  # pyright: ignore[reportArgu
 """Axes of a bank with a leading seed axis, as `jax.vmap` and `for_each` take them."""
 
 
-def for_each(function: Callable, axes: Any, at_once: int | None) -> Callable:
+def for_each(function: Callable[..., Result], axes: Any, at_once: int | None) -> Callable[..., Result]:
     """`function` over one axis of its arguments, as `jax.vmap`, but with no more than `at_once` calls at a time.
 
     Args:
@@ -62,8 +80,8 @@ def for_each(function: Callable, axes: Any, at_once: int | None) -> Callable:
     if at_once is None:
         return jax.vmap(function, axes)
 
-    def run(*arguments):
-        def call(i):
+    def run(*arguments: Any) -> Any:
+        def call(i: jax.Array) -> Result:
             pick = lambda axis, part: part if axis is None else jax.tree.map(lambda x: x[i], part)
             return function(*jax.tree.map(pick, axes, arguments, is_leaf=lambda axis: axis is None))
 
@@ -85,15 +103,19 @@ def standardise(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     """`pool` [P, D] and `others` [., D] centred and scaled by the pool's means and deviations.
 
     They are also divided by sqrt(D), so that a latent's mean squared norm is 1 whatever its size, and one
-    regularisation strength or learning rate means the same for every encoder. Constant columns become zero, and
-    missing values (NaN) the pool's median.
+    regularisation strength or learning rate means the same for every encoder. Columns that are constant but for
+    rounding become zero, and missing values (NaN) the pool's median.
     """
     parts = fill(pool, *others)
-    pool = parts[0]
-    mean, deviation = pool.mean(0, dtype=np.float64), pool.std(0, dtype=np.float64)
-    moving = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6)
-    scale = np.where(moving, 1.0 / np.where(moving, deviation, 1.0), 0.0) / np.sqrt(max(moving.sum(), 1))
+    mean, scale = location_and_scale(parts[0])
     return [((x - mean) * scale).astype(np.float32) for x in parts]
+
+
+def location_and_scale(pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `standardise` subtracts from a pool [P, D] without missing values, and then multiplies by: [D], [D]."""
+    mean, deviation = pool.mean(0, dtype=np.float64), pool.std(0, dtype=np.float64)
+    moving = deviation > ROUNDING * np.abs(mean)  # whatever the column's unit
+    return mean, np.where(moving, 1.0 / np.where(moving, deviation, 1.0), 0.0) / np.sqrt(max(moving.sum(), 1))
 
 
 def make_task(
@@ -101,13 +123,12 @@ def make_task(
     labels: np.ndarray,
     rows: Rows,
     *,
-    metric: str,
+    distance: Distance,
+    needs: Needs = GRAM_ALONE,
     shape: tuple[int, int, int] | None = None,
     classes: int | None = None,
     first_image: int = 0,
-    raw: bool = False,
-    keep_latents: bool = False,
-    gram_limit: int = 2**31,
+    gram_limit: int = GRAM_LIMIT,
 ) -> Task:
     """A bank of one task.
 
@@ -115,27 +136,26 @@ def make_task(
       latents: [n, D] float32, of the whole data set.
       labels: [n] int32, 0..C-1 (-1 in rows that the task does not use).
       rows: which rows are pool, state and hold-out.
-      metric: distance between latents, one of `distances.METRICS`.
+      distance: between latents.
+      needs: of the classifier.
       shape: (P, S, H) to pad to; the task's own by default. State rows are never padded.
       classes: C to pad to; the task's own by default.
       first_image: place of the data set's first image among the images of all data sets.
-      raw: take the latents as they are, not standardised.
-      keep_latents: keep the latents beside the Gram matrix.
-      gram_limit: bytes; a larger Gram matrix is not made, and columns are computed from the latents. Below 0, neither
-        is kept: for classifiers that see images.
+      gram_limit: see `GRAM_LIMIT`.
     """
+    chex.assert_rank([latents, labels], [2, 1])
     own = (len(rows.pool), len(rows.state), len(rows.holdout))
     sizes = shape or own
     assert sizes[1] == own[1], "the number of state rows is part of the policy's input"
-    parts = (fill if raw else standardise)(*(latents[r] for r in rows))
+    parts = (fill if needs.raw else standardise)(*(latents[r] for r in rows))
     z = np.concatenate([np.pad(x, ((0, size - len(x)), (0, 0))) for x, size in zip(parts, sizes, strict=True)])
     places = [np.pad(r, (0, size - len(r))) for r, size in zip(rows, sizes, strict=True)]
     present = int(labels.max()) + 1
     pad = lambda x, size: np.pad(x, (0, size - len(x)), constant_values=-1).astype(np.int32)
     pool_labels = pad(labels[rows.pool], sizes[0])
-    fits = 4 * sizes[0] * sum(sizes) <= gram_limit
-    keep_latents = keep_latents or (not fits and gram_limit >= 0)
-    gram, latent_rows, geometry, norms = _prepare(metric, sizes[0], fits, keep_latents, z, pool_labels >= 0)
+    with_gram = needs.gram and 4 * sizes[0] * sum(sizes) <= gram_limit
+    with_latents = needs.latents or (needs.gram and (not with_gram or distance.from_inner is None))
+    gram, latent_rows, geometry, norms = _prepare(distance, sizes[0], with_gram, with_latents, z, pool_labels >= 0)
     task = Task(
         images=None,
         image_rows=jnp.asarray(np.concatenate(places) + first_image, jnp.int32),
@@ -151,15 +171,15 @@ def make_task(
     return jax.tree.map(lambda x: x[None], task)
 
 
-def _prepare_impl(metric, pool, with_gram, with_latents, z, mask):
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _prepare(
+    distance: Distance, pool: int, with_gram: bool, with_latents: bool, z: jax.Array, mask: jax.Array
+) -> tuple[jax.Array | None, jax.Array | None, distances.Geometry, jax.Array]:
     """Gram matrix, latents with the constant 1, geometry and norms of one task."""
     z1 = jnp.concatenate([z, jnp.ones((len(z), 1), z.dtype)], 1)
     gram = distances.inner(z1[:pool], z1) if with_gram else None
-    geometry = distances.geometry(metric, z[:pool], mask)
+    geometry = distances.geometry(distance, z[:pool], mask)
     return gram, (z1 if with_latents else None), geometry, jnp.sum(z[:pool] ** 2, -1)
-
-
-_prepare = jax.jit(_prepare_impl, static_argnums=(0, 1, 2, 3))
 
 
 def stack(tasks: list[Task]) -> Task:
@@ -181,6 +201,7 @@ def masked_logits(task: Task, logits: jax.Array) -> jax.Array:
 
 def columns(task: Task, picks: jax.Array) -> jax.Array:
     """Inner products of the latents of pool rows `picks` [N] int32 with those of all rows: [N, R] float32."""
+    chex.assert_rank(picks, 1)
     if task.gram is not None:
         return task.gram[task.index, picks]
     z = own_latents(task)
@@ -188,12 +209,17 @@ def columns(task: Task, picks: jax.Array) -> jax.Array:
 
 
 def own_latents(task: Task) -> jax.Array:
-    """The task's latents [R, D], the constant 1 last."""
-    assert task.latents is not None
+    """The task's latents [R, D], the constant 1 last; for classifiers that say that they need them."""
+    assert task.latents is not None, "the bank was made without latents; see Needs"
     return task.latents[0] if task.latents.shape[0] == 1 else task.latents[task.index]
 
 
-def distance_columns(metric: str, task: Task, inner_columns: jax.Array, picks: jax.Array) -> jax.Array:
+def distance_columns(distance: Distance, task: Task, inner_columns: jax.Array, picks: jax.Array) -> jax.Array:
     """Distances from pool rows `picks` [N] to the pool, given their `columns` [N, R]: [N, P] float32."""
-    pool = inner_columns[:, : task.norms.shape[-1]] - 1.0  # without the constant
-    return distances.from_inner(metric, pool, task.norms[picks], task.norms)
+    chex.assert_rank([inner_columns, picks], [2, 1])
+    pool = task.norms.shape[-1]
+    if distance.from_inner is None:
+        z = own_latents(task)[:pool, :-1]
+        return distances.pairwise(distance, z[picks], z)
+    products = inner_columns[:, :pool] - 1.0  # without the constant
+    return distance.from_inner(products, task.norms[picks], task.norms)

@@ -1,7 +1,7 @@
 """What a command shows on the terminal while it works, and at its end."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,8 +17,11 @@ CLOSING_COLUMNS = ("strategy", "AULC", "68% interval", "final accuracy", "labels
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Any]:
-    """A bar on the terminal; a line now and then where there is none."""
+def progress(title: str, *, quiet: bool = False) -> Generator[Callable[[int, int, str], None]]:
+    """A bar on the terminal; a line now and then where there is none; nothing if `quiet`."""
+    if quiet:
+        yield lambda done, total, note: None
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(20),

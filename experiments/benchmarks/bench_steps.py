@@ -1,6 +1,6 @@
 """Environment steps per second beside modAL with scikit-learn, on the same task, in one run.
 
-Command:  python experiments/bench_steps.py
+Command:  python experiments/benchmarks/bench_steps.py
 Cost:     1 to 3 minutes on 2 CPU cores; modAL is installed once into a virtual environment of its own.
 Expected: at least 50 times modAL's best (97 on 2 shared CPU cores, 4,130 steps/s to 43).
 
@@ -25,6 +25,7 @@ import tempfile
 import time
 import venv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def modal_python(folder: Path) -> Path:
     return python
 
 
-def run_modal(python: Path, file: Path, start: int, threads: str) -> dict:
+def run_modal(python: Path, file: Path, start: int, threads: str) -> dict[str, Any]:
     """`modal_episode` in a process of its own; in full with one thread, of the others 20 seconds are enough."""
     environment = dict(os.environ)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -110,21 +111,21 @@ def prepare_jaxal(latents: np.ndarray, labels: np.ndarray):
     from jaxal.config import EnvironmentConfig, ProbeConfig
     from jaxal.mdp.environment import make_environment
     from jaxal.mdp.episode import rollout
-    from jaxal.policies.strategies import HAND_WRITTEN
-    from jaxal.tasks.task import Rows, make_task, select
+    from jaxal.policies.hand_written import margin
+    from jaxal.tasks.distances import DISTANCES
+    from jaxal.tasks.task import Rows, Task, make_task, select
 
     settings, solver = EnvironmentConfig(budget=BUDGET), ProbeConfig()
-    environment = make_environment(settings, linear_probe(solver, settings.distance), CLASSES, BUDGET - CLASSES)
-    score = lambda observation, key: HAND_WRITTEN["margin"].score(None, observation, key)
+    distance = DISTANCES[settings.distance]
+    environment = make_environment(settings, linear_probe(solver, distance), CLASSES, BUDGET - CLASSES)
 
-    def episode(bank, initial, key):
+    def episode(bank: Task, initial: Any, key: jax.Array) -> jax.Array:
         first, rest = rollout(
             environment,
-            score,
+            margin,
             select(bank, jnp.int32(0)),
             initial,
             key,
-            batch=1,
             sequential=jnp.array(False),
             record_first=lambda state: state.value,
             record=lambda step: step.state.value,
@@ -133,7 +134,7 @@ def prepare_jaxal(latents: np.ndarray, labels: np.ndarray):
 
     began = time.perf_counter()
     rows = Rows(*np.split(np.arange(len(labels)), [POOL, POOL + STATE]))
-    bank = jax.block_until_ready(make_task(latents, labels, rows, metric=settings.distance))
+    bank = jax.block_until_ready(make_task(latents, labels, rows, distance=distance))
     print(f"jaxal: Gram matrix and distances of the pool in {time.perf_counter() - began:.1f} s")
     keys = jax.random.split(jax.random.key(0), EPISODES)
     initial = jax.vmap(environment.initial_set, (None, 0))(select(bank, jnp.int32(0)), keys)

@@ -1,6 +1,6 @@
 """Seconds of a training step inside a compiled loop: convolutions as they are, and as products of patches.
 
-Command:  python experiments/bench_finetune.py
+Command:  python experiments/benchmarks/bench_finetune.py
 Cost:     about two minutes on 2 CPU cores, most of it compilation.
 Expected: on a CPU, patches several times as fast inside the loop; outside of one the two are about equal.
 """
@@ -22,7 +22,7 @@ ROUNDS = 4
 
 
 def main() -> None:
-    """Time four programmes in turn; the best round of each counts."""
+    """Time four programs in turn; the best round of each counts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--encoder", default="resnet18")
     parser.add_argument("--width", type=int, default=16)
@@ -32,7 +32,7 @@ def main() -> None:
     pixels = jax.random.randint(jax.random.key(0), (options.batch, options.size, options.size, 3), 0, 255)
     labels, mask = jnp.arange(options.batch) % 2, jnp.ones(2, bool)
 
-    def programmes(in_loop: bool) -> tuple[Callable[[], Network], Callable[[], Network]]:
+    def programs(in_loop: bool) -> tuple[Callable[[], Network], Callable[[], Network]]:
         encoder = make_encoder(options.encoder, width=options.width, in_loop=in_loop)
         training = make_training(FinetuneConfig(), encoder)
         images = Images(pixels.astype(jnp.uint8), encoder.init(jax.random.key(1)))
@@ -44,7 +44,7 @@ def main() -> None:
 
     calls = {}
     for in_loop, name in ((False, "convolutions"), (True, "patches")):
-        calls[name, "alone"], calls[name, "in a loop"] = programmes(in_loop)
+        calls[name, "alone"], calls[name, "in a loop"] = programs(in_loop)
     seconds = {key: [] for key in calls}
     for call in calls.values():
         jax.block_until_ready(call())

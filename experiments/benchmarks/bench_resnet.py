@@ -1,6 +1,6 @@
 """Images per second of the ResNet-50 forward pass at 224 px, beside PyTorch's for the same network.
 
-Command:  python experiments/bench_resnet.py            (PyTorch is optional: pip install torch)
+Command:  python experiments/benchmarks/bench_resnet.py            (PyTorch is optional: pip install torch)
 Cost:     about 2 minutes on 2 CPU cores.
 Expected: on a CPU about PyTorch's rate. Measured on 2 calm cores with PyTorch 2.13: 12.1 images/s against 11.3 in
           one run, 11.7 against 11.8 in another.
@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -48,11 +49,11 @@ def torch_passes(images: np.ndarray) -> dict[str, Callable[[], object]]:
         return {}
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads")
 
-    def call(layout) -> Callable[[], object]:
+    def call(layout: Any) -> Callable[[], object]:
         model = ResNet(50).eval().to(memory_format=layout)
         batch = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
 
-        def forward():
+        def forward() -> object:
             with torch.inference_mode():
                 return model(batch)
 

@@ -1,7 +1,7 @@
 """Images per second from files to latents, beside the bare forward pass on the same batches in memory.
 
-Command:  python experiments/bench_embed.py FOLDER          (FOLDER: one subfolder a class, see `jaxal embed`)
-          python experiments/bench_embed.py FOLDER --encoder resnet50 --count 256 --random
+Command:  python experiments/benchmarks/bench_embed.py FOLDER      (FOLDER: one subfolder a class, see `jaxal embed`)
+          python experiments/benchmarks/bench_embed.py FOLDER --encoder resnet50 --count 256 --random
 Cost:     about 1 minute for 512 images with EfficientNet-Lite0 on 2 CPU cores.
 Expected: at least 85%. Measured on 2 calm cores with chest X-rays of 224 px: 94 to 103% for EfficientNet-Lite0 (70 of
           70 images/s), 100% for ResNet-50 (11.8 of 11.9), 82% for EfficientNet-Lite0 at 112 px.
@@ -52,8 +52,10 @@ def main() -> None:
 
     def whole() -> np.ndarray:
         with tempfile.TemporaryDirectory() as cache:
-            sizes = {"batch_size": options.batch, "image_size": side}
-            return np.array(embed(dataset, encoder, variables, cache_dir=cache, rows=rows, **sizes))
+            latents = embed(
+                dataset, encoder, variables, cache_dir=cache, rows=rows, batch_size=options.batch, image_size=side
+            )
+            return np.array(latents)
 
     np.testing.assert_allclose(np.concatenate(bare()), whole(), rtol=1e-3, atol=1e-4)  # compiles, too
     seconds = {bare: [], whole: []}

@@ -1,0 +1,31 @@
+from .api import compare as compare
+from .api import configure as configure
+from .api import embed as embed
+from .api import load as load
+from .api import train as train
+from .classifiers import CLASSIFIERS as CLASSIFIERS
+from .classifiers.classifier import Classifier as Classifier
+from .classifiers.classifier import on_frozen_latents as on_frozen_latents
+from .config import Config as Config
+from .config import SettingError as SettingError
+from .data.arrays import from_arrays as from_arrays
+from .data.dataset import DataError as DataError
+from .data.dataset import Dataset as Dataset
+from .encoders import ENCODERS as ENCODERS
+from .encoders import Encoder as Encoder
+from .encoders import stateless as stateless
+from .mdp.metrics import REWARDS as REWARDS
+from .mdp.observation import ACTION_FEATURES as ACTION_FEATURES
+from .mdp.observation import STATE_FEATURES as STATE_FEATURES
+from .mdp.observation import Observation as Observation
+from .policies import STRATEGIES as STRATEGIES
+from .policies.policy import Policy as Policy
+from .policies.policy import load_policy as load_policy
+from .policies.strategy import Strategy as Strategy
+from .presets import PRESETS as PRESETS
+from .report.results import Results as Results
+from .report.results import load_results as load_results
+from .tasks.distances import DISTANCES as DISTANCES
+from .tasks.distances import Distance as Distance
+
+__version__: str

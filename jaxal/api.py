@@ -1,0 +1,277 @@
+"""The public functions: load, embed, compare, train. `jaxal/__init__.py` has their names."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxal.build import check_room, classifier_for, resolved
+from jaxal.classifiers import CLASSIFIERS
+from jaxal.config import PARTS, Config, SettingError
+from jaxal.data.arrays import from_arrays
+from jaxal.data.dataset import Dataset, Embedded
+from jaxal.data.splits import PARTS as ROWS
+from jaxal.data.splits import check_parts, split_all
+from jaxal.encoders import ENCODERS, Encoder
+from jaxal.encoders.latents import open_dataset, read
+from jaxal.evaluate import ComparisonHooks
+from jaxal.experiment import (
+    compare_strategies,
+    labels_of_training,
+    learners,
+    results_of,
+    sources_for,
+    train_policies,
+)
+from jaxal.mdp.metrics import REWARDS
+from jaxal.mdp.observation import ACTION_FEATURES, STATE_FEATURES
+from jaxal.policies import STRATEGIES
+from jaxal.policies.learner import Hooks
+from jaxal.policies.policy import Policy
+from jaxal.presets import PRESETS
+from jaxal.registry import Registry
+from jaxal.report import terminal
+from jaxal.report.results import Results
+from jaxal.tasks.distances import DISTANCES
+
+Data = Dataset | str | tuple[Any, Any]
+"""A data set, its name or path, or (X, y): features [n, D] or images [n, H, W, channels], and labels [n]."""
+
+OWN: dict[str, Registry[Any]] = {
+    "reward": REWARDS,
+    "distance": DISTANCES,
+    "classifier": CLASSIFIERS,
+    "encoder": ENCODERS,
+    "state_features": STATE_FEATURES,
+    "action_features": ACTION_FEATURES,
+}
+"""Settings that name a part, which may be given as an object instead."""
+
+
+def load(source: str, **settings: Any) -> Dataset:
+    """A data set by its name or path: bundled (digits, breast-cancer, wine), a .npz file, a folder of images, TFDS.
+
+    Args:
+      source: the name or path.
+      settings: of `InputsConfig`, such as `group_regex` or `strict`.
+
+    Raises:
+      DataError, SettingError: one line, for what cannot be read or used.
+    """
+    return open_dataset(source, configure(**settings).inputs)
+
+
+def embed(data: Data, encoder: "str | Encoder", **settings: Any) -> Dataset:
+    """A data set of images as one of latents [n, D]; they are kept on disk, and computed once.
+
+    Args:
+      data: images.
+      encoder: by name or as an object.
+      settings: of `InputsConfig`, such as `weights` or `image_size`.
+
+    Raises:
+      DataError, SettingError, WeightsError: one line, for what cannot be read or used.
+    """
+    config = resolved(configure(encoder=encoder, **settings))
+    found = read(_dataset(data, config), config.inputs).embedded
+    return dataclasses.replace(found.dataset, inputs=np.asarray(found.latents))
+
+
+def configure(preset: str = "default", config: Config | None = None, **settings: Any) -> Config:
+    """A config from settings by their names, as the command line's flags have them.
+
+    Args:
+      preset: what the settings start from, unless there is a
+      config: from which they start.
+      settings: `budget=60`, `reward="accuracy"` and the like for those of `InputsConfig`, `EnvironmentConfig` and
+        `EvaluationConfig`; a dict for the other parts, as in `train={"iterations": 5}`. A reward, distance, classifier,
+        encoder or feature may be an object, which is registered by its name.
+
+    Raises:
+      SettingError: one line, for a name or a value that cannot be used.
+    """
+    made = PRESETS[preset]() if config is None else config
+    changes: dict[str, dict[str, Any]] = {}
+    for name, value in settings.items():
+        if name in PARTS and isinstance(value, Mapping):
+            for each in value:
+                _require_setting(name, each)
+            changes.setdefault(name, {}).update(value)
+            continue
+        home = next((part for part in ("inputs", "environment", "evaluation") if _has(part, name)), None)
+        if home is None:
+            others = [part for part in PARTS if _has(part, name)]
+            hint = f"give {others[0]}={{{name!r}: ...}}" if others else "see jaxal.Config"
+            raise SettingError("", name, f"is not a setting; {hint}")
+        changes.setdefault(home, {})[name] = _registered(name, value)
+    parts = {part: dataclasses.replace(getattr(made, part), **changed) for part, changed in changes.items()}
+    return dataclasses.replace(made, **parts)
+
+
+def _has(part: str, name: str) -> bool:
+    return name in {field.name for field in dataclasses.fields(PARTS[part])}
+
+
+def _require_setting(part: str, name: str) -> None:
+    if not _has(part, name):
+        known = ", ".join(field.name for field in dataclasses.fields(PARTS[part]))
+        raise SettingError(part, name, f"is not a setting; there are {known}")
+
+
+def _registered(setting: str, value: Any) -> Any:
+    """The name, or names, that stand for what is given; objects are registered."""
+    if setting not in OWN:
+        return tuple(value) if isinstance(value, list) else value
+    registry = OWN[setting]
+    if setting.endswith("_features"):
+        return tuple(each if isinstance(each, str) else _register(registry, each) for each in value)
+    return value if isinstance(value, str) else _register(registry, value)
+
+
+def _register(registry: Registry[Any], part: Any) -> str:
+    name = getattr(part, "name", None) or getattr(part, "__name__", None)
+    if not isinstance(name, str) or name == "<lambda>":
+        raise ValueError(
+            f"this {registry.kind} has no name; register it: jaxal.{_constant(registry)}.register(NAME, it)"
+        )
+    registry.register(name, part)
+    return name
+
+
+def _constant(registry: Registry[Any]) -> str:
+    return registry.kind.upper().replace(" ", "_") + "S"
+
+
+def train(data: Data | list[Data], config: Config | None = None, *, progress: bool = True, **settings: Any) -> Policy:
+    """Trains a double DQN for every seed.
+
+    It is trained on the source pool of each seed's split, and `compare` takes another pool and other rows of the same
+    split, so that a policy may honestly be compared on the data set that it was trained on.
+
+    Args:
+      data: one data set, or several.
+      config: settings to start from; the default preset by default.
+      progress: show how far it is.
+      settings: see `configure`.
+
+    Raises:
+      DataError, SettingError: one line, for what cannot be used.
+    """
+    settings = {"strategies": ("ddqn",), **settings}
+    made = resolved(configure(config=config, **settings))
+    sources = [_embedded(each, made) for each in (data if isinstance(data, list) else [data])]
+    cuts = [split_all(made, source.dataset) for source in sources]
+    for source, cut in zip(sources, cuts, strict=True):
+        check_parts(source.dataset, cut[0], ROWS)
+    bank = sources_for(made, sources, list(zip(*cuts, strict=True)))
+    smallest = int(np.min(np.sum(np.asarray(bank.bank.pool_labels) >= 0, -1)))
+    check_room(made, "the smallest training task", bank.bank.class_mask.shape[-1], smallest)
+    with terminal.progress("training", quiet=not progress) as shown:
+        name, learned = next(iter(train_policies(made, bank, Hooks(progress=shown)).items()))
+    return Policy(name, learned.params, made, tuple(source.dataset.name for source in sources), learned.report)
+
+
+def compare(
+    data: Data,
+    strategies: Sequence[Any] | Mapping[str, Any] = ("all",),
+    config: Config | None = None,
+    *,
+    progress: bool = True,
+    **settings: Any,
+) -> Results:
+    """Compares strategies from the same initial sets, on data that none of them has seen.
+
+    Args:
+      data: the data set.
+      strategies: names; functions (observation, key) -> utilities [K]; `Strategy` objects by the names of a mapping;
+        `Policy` objects. "all" stands for all that there are; those that learn are trained first, on the source pool.
+      config: settings to start from; by default the policy's, or else the default preset.
+      progress: show how far it is.
+      settings: see `configure`.
+
+    Raises:
+      DataError, SettingError, UnknownNameError: one line, for what cannot be used.
+    """
+    listed = strategies if isinstance(strategies, Mapping) else {_name(each): each for each in strategies}
+    policies = {name: each for name, each in listed.items() if isinstance(each, Policy)}
+    for name, each in listed.items():
+        if not isinstance(each, str | Policy):
+            STRATEGIES.register(name, each)
+    if config is None:
+        config = _config_of(policies)
+    made = resolved(configure(config=config, strategies=tuple(listed), **settings))
+    target = _embedded(data, made)
+    splits = split_all(made, target.dataset)
+    check_parts(target.dataset, splits[0], ROWS)
+    check_room(made, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
+    params = {name: _params_for(policy, made, target.dataset) for name, policy in policies.items()}
+    report: dict[str, Any] = {}
+    trained_on = {name: None for policy in policies.values() for name in policy.trained_on}
+    if untrained := [name for name in learners(made) if name not in params]:
+        only = dataclasses.replace(made, evaluation=dataclasses.replace(made.evaluation, strategies=tuple(untrained)))
+        bank = sources_for(only, [target], [[parts] for parts in splits])
+        with terminal.progress("training", quiet=not progress) as shown:
+            learned = train_policies(only, bank, Hooks(progress=shown))
+        params |= {name: found.params for name, found in learned.items()}
+        report = next(iter(learned.values())).report
+        trained_on[target.dataset.name] = None
+    with terminal.progress("comparing", quiet=not progress) as shown:
+        evaluation = compare_strategies(made, target, splits, params, ComparisonHooks(progress=shown))
+    counted = labels_of_training([splits[0]]) if untrained else {}
+    return results_of(
+        made,
+        evaluation,
+        target,
+        splits,
+        trained_on=list(trained_on),
+        labels_counted=counted,
+        training=report,
+    )
+
+
+def _name(strategy: Any) -> str:
+    if isinstance(strategy, str):
+        return strategy
+    name = getattr(strategy, "name", None) or getattr(strategy, "__name__", None)
+    if not isinstance(name, str) or name == "<lambda>":
+        raise ValueError("a strategy has no name; give strategies as a mapping, {NAME: strategy}")
+    return name
+
+
+def _config_of(policies: Mapping[str, Policy]) -> Config | None:
+    """The settings that policies are used with: those that they were trained with."""
+    configs = [policy.config for policy in policies.values()]
+    for config in configs[1:]:
+        if (config.environment, config.agent) != (configs[0].environment, configs[0].agent):
+            raise ValueError("the policies were trained with different settings; compare them one at a time")
+    return configs[0] if configs else None
+
+
+def _params_for(policy: Policy, config: Config, dataset: Dataset) -> Any:
+    """The parameters of a policy for each seed.
+
+    Raises:
+      SettingError: when there are too few, or rows that it was trained on would be used to judge it.
+    """
+    seeds = config.evaluation.seeds
+    if seeds > policy.seeds:
+        fact = f"is {seeds}; it must be at most {policy.seeds}, the number of seeds that the policy was trained for"
+        raise SettingError("evaluation", "seeds", fact)
+    if dataset.name in policy.trained_on:
+        before, now = ((each.split, each.evaluation.first_seed, each.inputs.noise) for each in (policy.config, config))
+        if before != now:
+            fact = f"differs from that of the policy, which was trained on {dataset.name}; rows would be used twice"
+            raise SettingError("", "split", fact)
+    return jax.tree.map(lambda x: x[:seeds], policy.params)
+
+
+def _dataset(data: Data, config: Config) -> Dataset:
+    if isinstance(data, tuple):
+        return from_arrays("data", *data)
+    return open_dataset(data, config.inputs) if isinstance(data, str) else data
+
+
+def _embedded(data: Data, config: Config) -> Embedded:
+    return read(_dataset(data, config), config.inputs, classifier_for(config).needs.images).embedded

@@ -1,0 +1,68 @@
+"""Hand-written query strategies, and an oracle as a control.
+
+Each is a function of an observation and a key, and a line in `policies.STRATEGIES`.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxal.mdp import observation as features
+from jaxal.mdp.observation import Observation
+
+
+def random(observation: Observation, key: chex.PRNGKey) -> jax.Array:
+    """Uniformly at random."""
+    return jax.random.uniform(key, observation.mask.shape)
+
+
+def margin(observation: Observation, key: chex.PRNGKey) -> jax.Array:
+    """Smallest difference between the two most probable classes (Scheffer et al. 2001)."""
+    del key
+    return -features.margin(observation.candidates)
+
+
+def entropy(observation: Observation, key: chex.PRNGKey) -> jax.Array:
+    """Largest entropy of the class probabilities (Shannon 1948)."""
+    del key
+    return features.entropy(observation.candidates)
+
+
+def least_confidence(observation: Observation, key: chex.PRNGKey) -> jax.Array:
+    """Smallest probability of the predicted class (Lewis and Gale 1994): the paper's "uncertainty sampling"."""
+    del key
+    return -features.score(observation.candidates)
+
+
+def average_confidence(observation: Observation, key: chex.PRNGKey) -> jax.Array:
+    """Largest mean confidence over the classes (Esuli and Sebastiani 2009), from one-vs-rest probabilities.
+
+    The one-vs-rest probability of a class is the sigmoid of its logit. The mean of softmax probabilities, which modAL
+    takes, is 1 / C for every point, so that rounding decides; so it is here with two classes, whose logits are each
+    other's negative.
+    """
+    del key
+    valid = jnp.isfinite(observation.candidates.logits)
+    return jnp.sum(jnp.where(valid, jax.nn.sigmoid(observation.candidates.logits), 0.0), -1) / jnp.sum(valid, -1)
+
+
+def k_center(observation: Observation, key: chex.PRNGKey) -> jax.Array:
+    """Farthest from its nearest labelled point: the greedy coreset (Sener and Savarese 2018)."""
+    del key
+    return observation.candidates.nearest_labelled
+
+
+def typicality(observation: Observation, key: chex.PRNGKey) -> jax.Array:
+    """Far from the labelled points and close to many others: nearest labelled distance / local density."""
+    del key
+    return features.typicality(observation.candidates)
+
+
+def balanced_oracle(params: jax.Array, observation: Observation, key: chex.PRNGKey) -> jax.Array:
+    """Cheats: draws at random from the class with the fewest labels, by the true classes `params` [P] of the pool.
+
+    The candidates must be the whole pool in its own order.
+    """
+    classes = observation.candidates.logits.shape[-1]
+    counts = jnp.zeros(classes).at[params].add(jnp.where(~observation.mask & (params >= 0), 1.0, 0.0))
+    return -counts[params] + jax.random.uniform(key, observation.mask.shape)
