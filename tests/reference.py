@@ -155,6 +155,10 @@ def typicality(v: View) -> np.ndarray:
     return k_center(v) / v.problem.density
 
 
+def typical_uncertainty(v: View) -> np.ndarray:
+    return typicality(v) * (1 + margin(v))  # `margin` is the score, the smallest the best
+
+
 def typiclust(batch: int) -> Score:
     """TypiClust's `select_samples`, as places in a queue: the first to be picked scores highest.
 

@@ -104,6 +104,7 @@ def reference_scores(s: Stage) -> dict[str, tuple[reference.Score, bool]]:
         "average_confidence": (reference.average_confidence, False),
         "k_center": (reference.k_center, True),
         "typicality": (reference.typicality, True),
+        "typical_uncertainty": (reference.typical_uncertainty, True),
         "typiclust": (reference.typiclust(settings.batch), False),
         "linear_cem": (reference.linear(LINEAR, FEATURES, settings.standardise), learned),
         **q,
@@ -168,7 +169,7 @@ def test_different_keys_differ(strategy):
 
 
 # Strategies that carry nothing of the pool's shape, so that they run on any other pool as they are.
-PORTABLE = ("ddqn", "linear_cem", "margin", "average_confidence", "k_center", "typicality")
+PORTABLE = ("ddqn", "linear_cem", "margin", "average_confidence", "k_center", "typicality", "typical_uncertainty")
 
 
 def on_other(s: Stage, world: World, initial: list[int]):
@@ -207,6 +208,22 @@ def test_permuting_the_pool_permutes_the_picks(name):
     initial = [int(place[i]) for i in world.initial_rows()]
     for strategy, theirs in on_other(s, moved, initial):
         np.testing.assert_array_equal(order[np.asarray(theirs.picks)], s.play(strategy).picks, err_msg=strategy)
+
+
+@pytest.mark.usefixtures("vmapped_keys")
+def test_with_two_classes_all_uncertainties_make_the_same_picks():
+    """Starts of which two see the entropy pick other points when its own value in float32 ranks them."""
+    dataset = load("breast_cancer")
+    world = build(dataset, cut(dataset, 340, STATE, 200, seed=1), EnvironmentConfig(), 58, ProbeConfig())
+    strategies = {name: STRATEGIES[name] for name in ("margin", "entropy", "least_confidence")}
+    episode = lambda *arguments: player(world, strategies)(*arguments).picks
+    play = jax.jit(jax.vmap(episode, (None, None, None, 0, 0)))
+    keys = jax.random.split(jax.random.key(0), 64)[jnp.array([0, 1, 35, 54])]
+    initial = jax.vmap(world.environment.initial_set, (None, 0))(world.task, keys)
+    margin, *others = (np.asarray(play(which, {}, world.task, initial, keys)) for which in range(3))
+    assert len(np.unique(margin, axis=0)) == len(keys)
+    for picks in others:
+        np.testing.assert_array_equal(picks, margin)
 
 
 @pytest.mark.usefixtures("vmapped_keys")

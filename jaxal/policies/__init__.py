@@ -57,6 +57,7 @@ STRATEGIES: Registry[Strategy] = Registry(
         "average_confidence": plain(hand_written.average_confidence, colour="#AA4499"),
         "k_center": plain(hand_written.k_center, sequential=True, colour="#009E73"),
         "typicality": plain(hand_written.typicality, sequential=True, colour="#CC79A7"),
+        "typical_uncertainty": plain(hand_written.typical_uncertainty, sequential=True, colour="#882255"),
         "typiclust": Strategy(typiclust.typiclust, prepare=typiclust.prepare, colour="#7F7F2A"),
         "untrained_q": Strategy(
             q_values,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxal.mdp import observation as features
-from jaxal.mdp.observation import Observation
+from jaxal.mdp.observation import Candidates, Observation
 
 
 def random(observation: Observation, key: chex.PRNGKey) -> jax.Array:
@@ -19,19 +19,28 @@ def random(observation: Observation, key: chex.PRNGKey) -> jax.Array:
 def margin(observation: Observation, key: chex.PRNGKey) -> jax.Array:
     """Smallest difference between the two most probable classes (Scheffer et al. 2001)."""
     del key
-    return -features.margin(observation.candidates)
+    return _uncertainty(observation.candidates, -features.margin(observation.candidates))
 
 
 def entropy(observation: Observation, key: chex.PRNGKey) -> jax.Array:
     """Largest entropy of the class probabilities (Shannon 1948)."""
     del key
-    return features.entropy(observation.candidates)
+    return _uncertainty(observation.candidates, features.entropy(observation.candidates))
 
 
 def least_confidence(observation: Observation, key: chex.PRNGKey) -> jax.Array:
     """Smallest probability of the predicted class (Lewis and Gale 1994): the paper's "uncertainty sampling"."""
     del key
-    return -features.score(observation.candidates)
+    return _uncertainty(observation.candidates, -features.score(observation.candidates))
+
+
+def _uncertainty(candidates: Candidates, measure: jax.Array) -> jax.Array:
+    """`measure` [K], or with two classes the closeness of the two logits, which all measures then rank alike.
+
+    Near a probability of 1/2, where the choice is made, the entropy is so flat that float32 leaves it full of ties.
+    """
+    two = jnp.sum(jnp.isfinite(candidates.logits), -1) == 2
+    return jnp.where(two, -features.lead(candidates.logits), measure)
 
 
 def average_confidence(observation: Observation, key: chex.PRNGKey) -> jax.Array:
@@ -56,6 +65,12 @@ def typicality(observation: Observation, key: chex.PRNGKey) -> jax.Array:
     """Far from the labelled points and close to many others: nearest labelled distance / local density."""
     del key
     return features.typicality(observation.candidates)
+
+
+def typical_uncertainty(observation: Observation, key: chex.PRNGKey) -> jax.Array:
+    """Uncertain and typical at once: typicality x (1 - margin)."""
+    del key
+    return features.uncertain_typicality(observation.candidates)
 
 
 def balanced_oracle(params: jax.Array, observation: Observation, key: chex.PRNGKey) -> jax.Array:
