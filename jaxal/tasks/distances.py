@@ -6,7 +6,6 @@ them). "Mean distance to the labelled set" and its siblings are never recomputed
 points that were just labelled.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import chex
@@ -16,6 +15,8 @@ import jax.numpy as jnp
 from jaxal.registry import Registry
 
 NEIGHBOURS = 10  # neighbours in the local density
+ANCHORS = 10_000  # rows that stand for a larger pool
+BLOCK = 512  # rows whose distances are in memory at a time
 
 
 class FromInner(Protocol):
@@ -128,46 +129,73 @@ def pairwise(distance: Distance, x: jax.Array, y: jax.Array) -> jax.Array:
     return distance.between(x, y)
 
 
-def totals(distance: Distance, x: jax.Array, mask: jax.Array, block: int = 512) -> jax.Array:
+class Anchors(NamedTuple):
+    """Pool rows that stand for the whole pool in means and in neighbourhoods."""
+
+    latents: jax.Array  # [A, D]
+    rows: jax.Array  # [A] int32
+    keep: jax.Array  # [A] float, 0 on padding
+
+
+class Reduce(Protocol):
+    """What becomes of a block of distances."""
+
+    def __call__(self, d: jax.Array, rows: jax.Array, anchors: Anchors, /) -> jax.Array:
+        """Distances [block, A] from the pool rows `rows` [block] to the anchors -> [block]."""
+        ...
+
+
+def totals(distance: Distance, x: jax.Array, mask: jax.Array, block: int = BLOCK) -> jax.Array:
     """Sum of the distances from each row of `x` [P, D] to the rows where `mask` [P] holds: [P].
 
     No [P, P] array is ever made: distances are summed block by block, where `distance.totals` does not make even that
-    unnecessary.
+    unnecessary. In a pool of more than `ANCHORS` rows the sum is estimated from so many random ones.
     """
-    keep = mask.astype(x.dtype)
     if distance.totals is not None:
-        return distance.totals(x, keep)
-    return _by_blocks(lambda d: _exact(d, keep), distance, x, block)
+        return distance.totals(x, mask.astype(x.dtype))
+    return _by_blocks((_sum(mask),), distance, x, mask, block)[0]
 
 
-def local_density(distance: Distance, x: jax.Array, mask: jax.Array, block: int = 512) -> jax.Array:
+def local_density(distance: Distance, x: jax.Array, mask: jax.Array, block: int = BLOCK) -> jax.Array:
     """Mean distance from each row of `x` [P, D] to its nearest other rows where `mask` [P] holds: [P].
 
-    The number of neighbours is `NEIGHBOURS`, or all there are in a smaller pool.
+    The number of neighbours is `NEIGHBOURS`, or all there are in a smaller pool. In a pool of more than `ANCHORS` rows
+    they are looked for among so many random ones: the distances are then larger, and their order much the same.
     """
-    k = min(NEIGHBOURS, x.shape[0] - 1)
-
-    def nearest(d: jax.Array) -> jax.Array:
-        """Mean of the k smallest of each row, the row's own (the smallest of all) left out."""
-
-        def smallest(left: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
-            # One after another: a fifth of the time of a top-k on a CPU.
-            place = jnp.argmin(left, 1)[:, None]
-            value = jnp.take_along_axis(left, place, 1)[:, 0]
-            return jnp.where(jnp.arange(left.shape[1]) == place, jnp.inf, left), value
-
-        values = jax.lax.scan(smallest, jnp.where(mask, d, jnp.inf), None, length=k + 1)[1][1:]
-        finite = jnp.isfinite(values)
-        return jnp.sum(jnp.where(finite, values, 0.0), 0) / jnp.maximum(jnp.sum(finite, 0), 1)
-
-    return _by_blocks(nearest, distance, x, block)
+    return _by_blocks((_nearest,), distance, x, mask, block)[0]
 
 
-def _by_blocks(reduce: Callable[[jax.Array], jax.Array], distance: Distance, x: jax.Array, block: int) -> jax.Array:
-    """`reduce` over blocks of distances [block, P], one block of rows at a time: [P]."""
-    rows = x.shape[0]
-    padded = jnp.pad(x, ((0, -rows % block), (0, 0))).reshape(-1, block, x.shape[1])
-    return jax.lax.map(lambda part: reduce(pairwise(distance, part, x)), padded).reshape(-1)[:rows]
+def _sum(mask: jax.Array) -> Reduce:
+    def reduce(d: jax.Array, rows: jax.Array, anchors: Anchors) -> jax.Array:
+        del rows
+        return _exact(d, anchors.keep) * jnp.sum(mask) / jnp.maximum(jnp.sum(anchors.keep), 1.0)
+
+    return reduce
+
+
+def _nearest(d: jax.Array, rows: jax.Array, anchors: Anchors) -> jax.Array:
+    others = (anchors.keep > 0) & (anchors.rows != rows[:, None])
+    values = -jax.lax.top_k(-jnp.where(others, d, jnp.inf), min(NEIGHBOURS, d.shape[1] - 1))[0]
+    finite = jnp.isfinite(values)
+    return jnp.sum(jnp.where(finite, values, 0.0), 1) / jnp.maximum(jnp.sum(finite, 1), 1)
+
+
+def _by_blocks(
+    reductions: tuple[Reduce, ...], distance: Distance, x: jax.Array, mask: jax.Array, block: int
+) -> tuple[jax.Array, ...]:
+    """What the reductions make of the distances from all rows to the anchors, a block of rows at a time: each [P]."""
+    order = jnp.arange(len(x))
+    if len(x) > ANCHORS:
+        order = jax.random.permutation(jax.random.key(0), len(x))
+        order = order[jnp.argsort(~mask[order], stable=True)[:ANCHORS]]  # those in use first
+    anchors = Anchors(x[order], order, mask[order].astype(x.dtype))
+    rows = jnp.pad(jnp.arange(len(x)), (0, -len(x) % block)).reshape(-1, block)
+
+    def reduce(rows: jax.Array) -> tuple[jax.Array, ...]:
+        d = pairwise(distance, x[rows], anchors.latents)
+        return tuple(each(d, rows, anchors) for each in reductions)
+
+    return jax.tree.map(lambda found: found.reshape(-1)[: len(x)], jax.lax.map(reduce, rows))
 
 
 def geometry(distance: Distance, x: jax.Array, mask: jax.Array) -> Geometry:
@@ -180,10 +208,13 @@ def geometry(distance: Distance, x: jax.Array, mask: jax.Array) -> Geometry:
     """
     chex.assert_rank([x, mask], [2, 1])
     size = jnp.sum(mask.astype(x.dtype))
-    total = jnp.where(mask, totals(distance, x, mask), 0.0)
+    if distance.totals is None:  # in one pass over the distances
+        total, density = _by_blocks((_sum(mask), _nearest), distance, x, mask, BLOCK)
+    else:
+        total, density = totals(distance, x, mask), local_density(distance, x, mask)
+    total, density = (jnp.where(mask, found, 0.0) for found in (total, density))
     scale = jnp.maximum(jnp.sum(total) / jnp.maximum(size * (size - 1.0), 1.0), 1e-12)
     zeros = jnp.zeros_like(total)
-    density = jnp.where(mask, local_density(distance, x, mask), 0.0)
     empty = zeros + jnp.inf
     return Geometry(total / scale, density / scale, zeros, empty, scale, size, jnp.zeros(()))
 
