@@ -198,11 +198,11 @@ def finetune(config: FinetuneConfig, encoder: Encoder, distance: Distance) -> Cl
         geometry = distances.extend(distances.geometry(distance, pool, task.pool_mask), near, labelled.mask)
         return Fitted(masked_logits(task, logits), geometry, FinetuneModel(pool, None if config.restart else network))
 
-    def mark_pending(task: Task, fitted: Fitted, row: jax.Array) -> Fitted:
+    def mark_pending(task: Task, fitted: Fitted, picks: Labelled) -> Fitted:
         del task
         latents = fitted.model.latents
-        column = distances.pairwise(distance, latents[row][None], latents)
-        return fitted._replace(geometry=distances.extend(fitted.geometry, column, jnp.ones(1, bool)))
+        added = distances.pairwise(distance, latents[picks.rows], latents)
+        return fitted._replace(geometry=distances.extend(fitted.geometry, added, picks.mask))
 
     return Classifier(init, fit, mark_pending, Needs(gram=False, raw=True, images=True), config.episodes_at_once)
 

@@ -75,7 +75,7 @@ def choose(
         supposed, taken = carry
         seen = environment.observe(task, supposed, candidates)
         place, chosen = best(seen, taken, own_key)
-        pending = environment.mark_pending(task, supposed, candidates[place])
+        pending = environment.mark_pending(task, supposed, Labelled(candidates[place][None], jnp.ones(1, bool)))
         keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(sequential, a, b), new, old)
         supposed = supposed._replace(
             pending=keep(pending.pending, supposed.pending),

@@ -137,8 +137,12 @@ def entropy(candidates: Candidates) -> jax.Array:
 
 
 def typicality(candidates: Candidates) -> jax.Array:
-    """Far from the labelled points and close to many others: nearest labelled distance / local density."""
-    return candidates.nearest_labelled / jnp.maximum(candidates.local_density, 1e-6)
+    """Far from the labelled points and close to many others: nearest labelled distance / local density.
+
+    While nothing is labelled every point is as far, and the densest comes first.
+    """
+    far = jnp.where(jnp.isfinite(candidates.nearest_labelled), candidates.nearest_labelled, 1.0)
+    return far / jnp.maximum(candidates.local_density, 1e-6)
 
 
 def log_typicality(candidates: Candidates) -> jax.Array:

@@ -24,6 +24,7 @@ from jaxal.tasks import distances
 from jaxal.tasks.distances import Distance
 
 Result = TypeVar("Result")
+BLOCK = 4096  # rows that are standardised at a time
 GRAM_LIMIT = 2**31  # bytes; a larger Gram matrix is not made, and columns are computed from the latents
 
 
@@ -95,8 +96,10 @@ def for_each(function: Callable[..., Result], axes: Any, at_once: int | None) ->
 
 def fill(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     """`pool` [P, D] and `others` [., D] with missing values (NaN) replaced by the pool's median."""
-    filled = fill_missing(np.concatenate([pool, *others]), np.arange(len(pool)))
-    return np.split(filled.astype(np.float32), np.cumsum([len(pool), *map(len, others)])[:-1])
+    parts = (pool, *others)
+    if any(np.isnan(np.sum(part)) for part in parts):  # a twentieth of the time of looking at each
+        parts = np.split(fill_missing(np.concatenate(parts), np.arange(len(pool))), np.cumsum([*map(len, parts)])[:-1])
+    return [part.astype(np.float32, copy=False) for part in parts]
 
 
 def standardise(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
@@ -108,14 +111,27 @@ def standardise(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     """
     parts = fill(pool, *others)
     mean, scale = location_and_scale(parts[0])
-    return [((x - mean) * scale).astype(np.float32) for x in parts]
+    return [scaled(part, mean, scale, np.empty(part.shape, np.float32)) for part in parts]
 
 
 def location_and_scale(pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What `standardise` subtracts from a pool [P, D] without missing values, and then multiplies by: [D], [D]."""
-    mean, deviation = pool.mean(0, dtype=np.float64), pool.std(0, dtype=np.float64)
+    mean = pool.mean(0, dtype=np.float64)
+    deviation = np.sqrt(sum(np.sum((block - mean) ** 2, 0) for block in _blocks(pool)) / len(pool))
     moving = deviation > ROUNDING * np.abs(mean)  # whatever the column's unit
     return mean, np.where(moving, 1.0 / np.where(moving, deviation, 1.0), 0.0) / np.sqrt(max(moving.sum(), 1))
+
+
+def scaled(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Writes (x - mean) * scale of rows [n, D] to `out` [n, D] float32; computed in float64, a block at a time."""
+    for block, written in zip(_blocks(x), _blocks(out), strict=True):
+        written[:] = (block - mean) * scale
+    return out
+
+
+def _blocks(rows: np.ndarray) -> list[np.ndarray]:
+    """Views of rows [n, D], so few at a time that a copy of them in float64 is small."""
+    return np.split(rows, range(BLOCK, len(rows), BLOCK))
 
 
 def make_task(
