@@ -125,7 +125,7 @@ def prepare(latents: np.ndarray, config: Config | None = None, survey: Survey | 
         mean, scale = np.zeros(width), np.ones(width)
     else:
         mean, scale = location_and_scale(pool)
-    others = made.split.state + 1  # rows that nothing is known of: see `_fit_program`
+    others = _state_rows(made) + 1  # rows that nothing is known of: see `_fit_program`
     rows = np.empty((1, size + others, width + 1), np.float32)
     scaled(pool, mean, scale, rows[0, :size, :-1])
     rows[0, size:] = 0.0
@@ -200,7 +200,7 @@ def suggest(
     labelled = _slots(rows, LABELLED_SLOTS)
     told, mask = jnp.asarray(np.maximum(known, 0), jnp.int32), jnp.asarray(met)
     fit = _fit_program(config, classes, len(labelled.rows))
-    state, found = fit(pool.bank, told, mask, labelled, _set_aside(known, config.split.state), fit_key)
+    state, found = fit(pool.bank, told, mask, labelled, _set_aside(known, _state_rows(config)), fit_key)
     probabilities, qualities, kernel = jax.device_get(found)
 
     count = min(n, pool.size - len(rows) - len(waiting))
@@ -277,6 +277,10 @@ def _slots(rows: np.ndarray, least: int) -> Labelled:
         slots *= 2
     padded = np.pad(rows, (0, slots - len(rows))).astype(np.int32)
     return Labelled(jnp.asarray(padded), jnp.arange(slots) < len(rows))
+
+
+def _state_rows(config: Config) -> int:
+    return max(config.split.state, 1)  # a policy has what it was trained with, and nothing else asks
 
 
 def _set_aside(labels: np.ndarray, count: int) -> jax.Array:
