@@ -6,6 +6,7 @@ compiled program. What a name stands for is in a registry (`jaxal list` prints t
 
 import math
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 LARGEST_SIDE = 4096  # of the images that an encoder is given, in pixels
@@ -59,8 +60,8 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class InputsConfig(Settings):
-    """How a data set is read, and how its images become latents."""
+class Reading(Settings):
+    """How images are read, and how they become latents."""
 
     encoder: str = ""
     """encoder of images: resnet18, 34, 50, 101 or 152, efficientnet-lite0, pixels, or one of a plug-in; empty for
@@ -74,23 +75,20 @@ class InputsConfig(Settings):
     """type that the encoder computes in; its parameters are float32"""
     image_size: int = 0
     """side that images are resized to, in pixels; 0: the encoder's own"""
-    noise: float = 0.0
-    """fraction of the data set's pool images that get the paper's noise: zoom, rotation, multiplicative Gaussian;
-    data sets of --train-on stay clean"""
-    label_regex: str = ""
-    """where the class stands in the file names of a folder without class folders; one group"""
     group_regex: str = ""
     """where the group (patient) of an image stands in its file name; one group"""
     strict: bool = False
     """an image that cannot be read is an error, not a notice"""
     cache_dir: str = "~/.cache/jaxal"
     """folder in which latents are kept"""
-    data_dir: str = "~/tensorflow_datasets"
-    """folder of prepared TFDS data sets"""
+
+    @property
+    def cache(self) -> Path:
+        """`cache_dir`, its ~ expanded."""
+        return Path(self.cache_dir).expanduser()
 
     def check(self) -> None:
         """See `Settings`."""
-        self.fraction("noise")
         right = f"0 (the encoder's own) or more, and at most {LARGEST_SIDE}"
         self.require(0 <= self.image_size <= LARGEST_SIDE, "image_size", right)
         self.require(self.width >= 0, "width", "0 (as published) or more")
@@ -100,6 +98,24 @@ class InputsConfig(Settings):
         """What `encoders.make_encoder` is given beside the name."""
         given = {"width": self.width, "dtype": self.dtype}
         return {name: value for name, value in given.items() if value not in (0, "float32")}
+
+
+@dataclass(frozen=True)
+class InputsConfig(Reading):
+    """How a data set is read, and how its images become latents."""
+
+    noise: float = 0.0
+    """fraction of the data set's pool images that get the paper's noise: zoom, rotation, multiplicative Gaussian;
+    data sets of --train-on stay clean"""
+    label_regex: str = ""
+    """where the class stands in the file names of a folder without class folders; one group"""
+    data_dir: str = "~/tensorflow_datasets"
+    """folder of prepared TFDS data sets"""
+
+    def check(self) -> None:
+        """See `Settings`."""
+        super().check()
+        self.fraction("noise")
 
 
 @dataclass(frozen=True)

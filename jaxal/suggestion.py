@@ -24,12 +24,11 @@ from jaxal.mdp.observation import Observation, lead
 from jaxal.policies import LEARNERS, STRATEGIES
 from jaxal.policies.policy import Policy
 from jaxal.policies.strategy import Setting, Strategy
-from jaxal.presets import default
+from jaxal.presets import STRATEGY, default
 from jaxal.tasks import distances
 from jaxal.tasks.distances import DISTANCES, Geometry
 from jaxal.tasks.task import Task, fill, location_and_scale, scaled, select
 
-STRATEGY = "typical_uncertainty"  # what is asked where nothing else is said
 WITHOUT_LABELS = "typicality"  # while fewer than two classes have a label, nothing can be unsure
 LABELLED_SLOTS, PENDING_SLOTS = 64, 16  # at the least
 COLD_ITERATIONS = 300  # of the probe at the least, as it begins from nothing here, and not from the last fit
@@ -263,11 +262,15 @@ def _strategy(strategy: str | Policy, classes: int) -> tuple[Strategy, Any]:
                 f"the policy's state depends on the number of classes, and it was not trained for {classes}"
             )
         return STRATEGIES[strategy.name], jax.tree.map(lambda x: x[0], strategy.params)
-    made = STRATEGIES[strategy]
-    if made.cheats or strategy in LEARNERS:
-        why = "sees labels that are not there" if made.cheats else "has to be trained; give a policy"
+    require_usable(strategy)
+    return STRATEGIES[strategy], None
+
+
+def require_usable(strategy: str) -> None:
+    """That a strategy by that name can make suggestions. Raises ValueError, one line, where it cannot."""
+    if STRATEGIES[strategy].cheats or strategy in LEARNERS:
+        why = "has to be trained; give a policy" if strategy in LEARNERS else "sees labels that are not there"
         raise ValueError(f"strategy {strategy!r} {why}")
-    return made, None
 
 
 def _slots(rows: np.ndarray, least: int) -> Labelled:

@@ -4,12 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxal.config import Reading
 from jaxal.labelling import starting
 from jaxal.labelling.answers import Summary, Told, record
-from jaxal.labelling.images import Reading
 from jaxal.labelling.project import Project
-
-POLICY = "margin of the tests"
 
 
 def blobs(count=60, size=5, seed=0) -> tuple[np.ndarray, np.ndarray]:
@@ -32,6 +30,7 @@ def make(
         table=tmp_path / "table.npz",
         classes=classes,
         reading=Reading(),
+        strategy="of the tests",
         test_share=test_share,
         expire_hours=expire_hours,
         seed=seed,

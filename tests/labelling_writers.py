@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from honest_suggest import suggest
-from labelling_projects import POLICY, tell
+from labelling_projects import tell
 
 from jaxal.labelling.answers import Told, record
 from jaxal.labelling.asking import ask
@@ -31,6 +30,8 @@ def add_many(folder: str, who: str, start) -> None:
 
 def ask_some(folder: str, start, answers) -> None:
     """Asks at the same moment as others."""
+    from honest_chooser import HONEST  # it imports JAX
+
     start.wait()
     with Project(Path(folder)) as project:
-        answers.send([question.file for question in ask(project, suggest, POLICY, 4, "me")])
+        answers.send([question.file for question in ask(project, HONEST, 4, "me")])

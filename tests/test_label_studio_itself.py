@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from honest_suggest import suggest
 from PIL import Image
 
-from jaxal.labelling.images import Reading
+from jaxal.config import Reading
 
 EXECUTABLE = os.environ.get("LABEL_STUDIO") or shutil.which("label-studio")
 if EXECUTABLE is None:

@@ -5,8 +5,8 @@ import io
 import json
 
 import pytest
-from honest_suggest import suggest
-from labelling_projects import POLICY, make, tell
+from honest_chooser import HONEST
+from labelling_projects import make, tell
 
 from jaxal.data.dataset import DataError
 from jaxal.labelling import label_studio, tables
@@ -124,7 +124,7 @@ def test_names_that_no_class_can_have(tmp_path, name):
 def test_a_filled_in_batch_is_a_table_of_answers(tmp_path):
     folder = make(tmp_path)
     with Project(folder) as project:
-        questions = ask(project, suggest, POLICY, 3, "me")
+        questions = ask(project, HONEST, 3, "me")
     rows = list(csv.reader(io.StringIO(tables.questions_csv(questions))))
     assert [row[0] for row in rows[1:]] == [question.file for question in questions]
     path = tmp_path / "next.csv"
@@ -163,7 +163,7 @@ def test_answers_survive_the_way_out_and_in(tmp_path):
 def test_label_studio_sorted_by_score_is_our_order(tmp_path):
     with Project(make(tmp_path)) as project:
         tell(project, {"row 1": "B", "row 2": "A"})
-        questions = ask(project, suggest, POLICY, 7, "me")
+        questions = ask(project, HONEST, 7, "me")
     tasks = label_studio.tasks(questions, "version 1", "/data/local-files/?d=scans/")
     shuffled = sorted(tasks, key=lambda task: task["data"]["file"])
     ordered = sorted(shuffled, key=lambda task: task["predictions"][0]["score"])

@@ -8,18 +8,18 @@ import sys
 
 import numpy as np
 import pytest
-from honest_suggest import suggest
-from labelling_projects import POLICY, blobs, make, tell, truth
+from honest_chooser import honest
+from labelling_projects import blobs, make, tell, truth
 from PIL import Image
 
+from jaxal.config import Reading, SettingError
 from jaxal.data.dataset import DataError
 from jaxal.data.load import load
 from jaxal.labelling import commands
-from jaxal.labelling.images import Reading
 from jaxal.labelling.project import Project
 
 PIXELS = Reading(encoder="pixels", image_size=8)
-HOW = {"suggest": suggest, "policy": POLICY}
+HOW = {"chooser_of": honest}
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def test_bad_requests_are_told_in_a_line(tmp_path, project, scans):
         (lambda: commands.predict(project, tmp_path / "x.npz", **HOW), "must end in .csv"),
         (lambda: commands.change_classes(project, rename=("none", "x")), "'none' is no class"),
     ]:
-        with pytest.raises(ValueError) as error:
+        with pytest.raises((ValueError, SettingError)) as error:
             call()
         assert told in str(error.value) and "\n" not in str(error.value)
 
@@ -244,7 +244,7 @@ sys.modules["starlette"] = None
 from jaxal.labelling import commands
 for command in (commands.serve, commands.backend):
     try:
-        command(Path(sys.argv[1]), suggest=None, policy="none", port=0)
+        command(Path(sys.argv[1]), port=0)
     except ValueError as error:
         print(error)
 """

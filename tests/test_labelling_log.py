@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from honest_suggest import suggest
-from labelling_projects import POLICY, make, tell
+from honest_chooser import HONEST
+from labelling_projects import make, tell
 from labelling_writers import add_many, ask_some, write_until_killed
 
 from jaxal.data.dataset import DataError
@@ -110,9 +110,9 @@ def test_no_acknowledged_answer_is_lost_to_sigkill(tmp_path, processes):
             # pairs were written whole or not at all
             by_pair = {origin.rsplit(" ", 1)[0] for origin in project.state.origins}
             assert len(project.state.origins) == 2 * len(by_pair)
-            first = advise(project, suggest, POLICY, 3)
+            first = advise(project, HONEST, 3)
         with Project(folder) as project:  # and what is next is what was next
-            again = advise(project, suggest, POLICY, 3)
+            again = advise(project, HONEST, 3)
         assert first.version == again.version
         assert first.suggestion.rows.tolist() == again.suggestion.rows.tolist()
     assert len(told) > 40
@@ -215,7 +215,7 @@ def test_a_folder_that_cannot_be_written_is_told_in_a_line():
 def test_the_body_of_an_event_is_plain_json(tmp_path):
     folder = make(tmp_path)
     with Project(folder) as project:
-        ask(project, suggest, POLICY, 2, "me")
+        ask(project, HONEST, 2, "me")
     rows = sqlite3.connect(folder / log.NAME).execute("SELECT kind, body FROM events").fetchall()
     assert [kind for kind, _ in rows] == ["started", "class_added", "class_added", "images_added", "asked"]
     assert set(json.loads(rows[-1][1])) == {"policy", "classifier", "questions"}

@@ -8,12 +8,12 @@ import time
 
 import numpy as np
 import pytest
-from honest_suggest import suggest
-from labelling_projects import POLICY, tell
+from honest_chooser import HONEST
+from labelling_projects import tell
 from PIL import Image
 
+from jaxal.config import Reading
 from jaxal.labelling import commands
-from jaxal.labelling.images import Reading
 from jaxal.labelling.project import Project
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -54,7 +54,7 @@ def project(tmp_path):
 
 @pytest.fixture
 def address(project):
-    app = server.make_app(project, suggest, POLICY, 5, web.Access(TOKEN, frozenset()), "server")
+    app = server.make_app(project, HONEST, 5, web.Access(TOKEN, frozenset()), "server")
     running = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=running.run, args=([listener],))

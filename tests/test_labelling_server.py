@@ -6,13 +6,13 @@ import time
 
 import numpy as np
 import pytest
-from honest_suggest import suggest
-from labelling_projects import POLICY, make, tell
+from honest_chooser import HONEST, honest
+from labelling_projects import make, tell
 from PIL import Image
 
+from jaxal.config import Reading
 from jaxal.labelling import commands, label_studio
 from jaxal.labelling.asking import ask
-from jaxal.labelling.images import Reading
 from jaxal.labelling.project import Project
 
 TestClient = pytest.importorskip(
@@ -42,7 +42,7 @@ def project(tmp_path):
 
 @pytest.fixture
 def client(project):
-    app = server.make_app(project, suggest, POLICY, 5, ACCESS, "server")
+    app = server.make_app(project, HONEST, 5, ACCESS, "server")
     with TestClient(app, base_url="http://127.0.0.1:8600") as opened:
         yield opened
 
@@ -254,8 +254,8 @@ def test_an_error_of_the_strategy_is_told_and_answers_are_kept(project):
     def broken(*args, **kwargs):
         raise RuntimeError("out of memory, say")
 
-    pending = ask(project, suggest, POLICY, 2, "server")
-    app = server.make_app(project, broken, POLICY, 5, ACCESS, "server")
+    pending = ask(project, HONEST, 2, "server")
+    app = server.make_app(project, HONEST._replace(suggest=broken), 5, ACCESS, "server")
     with TestClient(app, base_url="http://127.0.0.1:8600") as client:
         answer = post(client, "answer", file=pending[0].file, label="dark", origin="1").json()
         assert answer["summary"]["own"] == 1
@@ -267,16 +267,16 @@ def test_an_error_of_the_strategy_is_told_and_answers_are_kept(project):
 
 def test_a_bad_token_and_a_port_that_is_taken_are_told(project):
     with pytest.raises(ValueError, match="token must be"):
-        commands.serve(project.folder, suggest=suggest, policy=POLICY, port=0, token="short")
+        commands.serve(project.folder, chooser_of=honest, port=0, token="short")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ValueError, match=f"port {port}: Address already in use.*take another --port"):
-            commands.serve(project.folder, suggest=suggest, policy=POLICY, port=port)
+            commands.serve(project.folder, chooser_of=honest, port=port)
 
 
 def test_rows_without_pictures_have_no_page(tmp_path):
     with Project(make(tmp_path)) as project, pytest.raises(ValueError, match="rows without pictures"):
-        server.make_app(project, suggest, POLICY, 5, ACCESS, "server")
+        server.make_app(project, HONEST, 5, ACCESS, "server")
 
 
 # The ML backend
@@ -284,9 +284,7 @@ def test_rows_without_pictures_have_no_page(tmp_path):
 
 @pytest.fixture
 def studio(project):
-    with TestClient(
-        backend.make_app(project, suggest, POLICY, ACCESS, "server"), base_url="http://127.0.0.1"
-    ) as opened:
+    with TestClient(backend.make_app(project, HONEST, ACCESS, "server"), base_url="http://127.0.0.1") as opened:
         yield opened
 
 
@@ -308,7 +306,7 @@ def test_health_and_setup(studio, project):
     assert studio.get("/health").status_code == 404
     schema = CONFIG.replace('<Choice value="dark"/>', '<Choice value="dark"/><Choice value="neither"/>')
     version = send(studio, "setup", project="1.1", schema=schema, extra_params={})["model_version"]
-    assert version.startswith(POLICY) and project.refresh().classes == ["bright", "dark", "neither"]
+    assert version.startswith(HONEST.name) and project.refresh().classes == ["bright", "dark", "neither"]
 
 
 def test_predictions_sorted_by_score_begin_with_what_is_asked(studio, project):

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from honest_suggest import suggest
+from honest_chooser import HONEST
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelling_projects import POLICY, make, tell, truth
+from labelling_projects import make, tell, truth
 
 from jaxal.labelling import asking
 from jaxal.labelling.answers import agreement, disputes
@@ -49,10 +49,10 @@ def test_a_dispute_is_listed_asked_again_and_resolved(tmp_path):
         assert 4 not in project.state.trained()
         pool = pool_of(project.state)
         assert 4 in pool.images[pool.pending]  # presumed, and not for the strategy to choose
-        first, *others = ask(project, suggest, POLICY, 3, "me")
+        first, *others = ask(project, HONEST, 3, "me")
         assert (first.file, first.again) == (file, True)
         assert not any(question.again for question in others)
-        assert not any(question.again for question in ask(project, suggest, POLICY, 3, "me"))  # it is pending
+        assert not any(question.again for question in ask(project, HONEST, 3, "me"))  # it is pending
         tell(project, {file: "B"}, "anna")
         assert disputes(project.state) == []
         assert project.state.trained()[4] == 1
@@ -74,7 +74,7 @@ def test_agreement_counts_images_with_two_answers(tmp_path):
 
 def test_withdrawn_answers_are_asked_again(tmp_path):
     with Project(make(tmp_path)) as project:
-        asked = ask(project, suggest, POLICY, 1, "me")[0].file
+        asked = ask(project, HONEST, 1, "me")[0].file
         other = project.state.files[(project.state.place[asked] + 1) % 60]
         tell(project, {asked: "A", other: "A"})
         tell(project, {asked: "withdrawn", other: "withdrawn"})
@@ -95,7 +95,7 @@ def test_removed_images_are_out_of_everything(tmp_path):
     with Project(make(tmp_path)) as project:
         files = project.state.files
         tell(project, {files[0]: "A", files[1]: "B"})
-        asked = ask(project, suggest, POLICY, 2, "me")
+        asked = ask(project, HONEST, 2, "me")
         gone = [files[0], asked[0].file]
         project.write(lambda state: [Entry("me", "images_removed", {"files": gone})])
         assert project.state.trained() == {1: 1}
@@ -106,7 +106,7 @@ def test_removed_images_are_out_of_everything(tmp_path):
 
 def test_pending_images_expire(tmp_path, monkeypatch):
     with Project(make(tmp_path, expire_hours=2.0)) as project:
-        asked = [question.file for question in ask(project, suggest, POLICY, 3, "me")]
+        asked = [question.file for question in ask(project, HONEST, 3, "me")]
         assert asking.overdue(project.state) == []
 
         class Later(datetime):
@@ -116,7 +116,7 @@ def test_pending_images_expire(tmp_path, monkeypatch):
 
         monkeypatch.setattr(asking, "datetime", Later)
         assert asking.overdue(project.state) == asked
-        again = [question.file for question in ask(project, suggest, POLICY, 3, "me")]
+        again = [question.file for question in ask(project, HONEST, 3, "me")]
         assert again == asked  # they are what the strategy wants, and nothing else has changed
         kinds = [event.kind for event in project._log.after(0)]
         assert kinds[-3:] == ["asked", "expired", "asked"]
@@ -159,7 +159,7 @@ def test_one_question_in_ten_is_for_testing_and_never_trained_on(tmp_path):
     with Project(make(tmp_path, count=400, test_share=0.1)) as project:
         state = project.state
         for _ in range(10):
-            questions = ask(project, suggest, POLICY, 10, "me")
+            questions = ask(project, HONEST, 10, "me")
             assert sum(question.testing for question in questions) == 1
             tell(project, {question.file: truth(question.file) for question in questions})
             assert not set(state.tested()) & set(state.trained())
@@ -181,7 +181,7 @@ def test_what_was_set_aside_and_chosen_by_a_person_is_no_test(tmp_path):
 def test_nothing_is_asked_twice_and_everything_is_asked_once(tmp_path):
     with Project(make(tmp_path, count=47, test_share=0.2)) as project:
         asked = []
-        while questions := ask(project, suggest, POLICY, 10, "me"):
+        while questions := ask(project, HONEST, 10, "me"):
             asked += [question.file for question in questions]
         assert sorted(asked) == sorted(project.state.files)
 
@@ -190,7 +190,7 @@ def test_where_everything_is_set_aside_or_unusable_only_the_lot_asks(tmp_path):
     with Project(make(tmp_path, count=20, test_share=0.5)) as project:
         pool = [project.state.files[i] for i in pool_of(project.state).images]
         tell(project, dict.fromkeys(pool, "unusable"))
-        questions = ask(project, suggest, POLICY, 20, "me")
+        questions = ask(project, HONEST, 20, "me")
         assert len(questions) == 20 - len(pool) and all(question.testing for question in questions)
 
 
@@ -199,13 +199,13 @@ def test_what_is_asked_is_what_the_strategy_says(tmp_path):
         state = project.state
         tell(project, {file: truth(file) for file in state.files[:6]})
         tell(project, {state.files[6]: "unusable", state.files[7]: "unsure"})
-        pending = ask(project, suggest, POLICY, 2, "me")
-        rest = [i for i in range(60) if i not in (6, 7)]
-        labels = np.array([i % 2 if i < 6 else -1 for i in rest], np.int32)
-        waiting = np.array([rest.index(state.place[question.file]) for question in pending])
-        own = suggest(project.latents()[rest], labels, 4, classes=2, pending=waiting, key=None)
-        found = ask(project, suggest, POLICY, 4, "me")
-        assert [question.file for question in found] == [state.files[rest[row]] for row in own.rows]
+        pending = ask(project, HONEST, 2, "me")
+        labels = np.array([i % 2 if i < 6 else -1 for i in range(60)], np.int32)
+        waiting = np.array([6, 7, *(state.place[question.file] for question in pending)])
+        pool = HONEST.prepare(project.latents(), survey=None)
+        own = HONEST.suggest(pool, labels, 4, classes=2, pending=waiting, key=None)
+        found = ask(project, HONEST, 4, "me")
+        assert [question.file for question in found] == [state.files[row] for row in own.rows]
         chance = own.probabilities[own.rows].max(-1)
         np.testing.assert_allclose([question.probability for question in found], chance, atol=1e-4)
 
@@ -217,11 +217,11 @@ def test_images_that_others_ask_for_meanwhile_are_chosen_anew(tmp_path):
     def deliver(questions, version):
         if not delivered:  # at the last moment somebody else asks for some of them
             with Project(folder) as other:
-                delivered.append([question.file for question in ask(other, suggest, POLICY, 2, "other")])
+                delivered.append([question.file for question in ask(other, HONEST, 2, "other")])
         delivered.append([question.file for question in questions])
 
     with Project(folder) as project:
-        asked = [question.file for question in ask(project, suggest, POLICY, 4, "me", deliver)]
+        asked = [question.file for question in ask(project, HONEST, 4, "me", deliver)]
         others, first, second = delivered
         assert set(others) < set(first) and asked == second and not set(others) & set(second)
         assert len(project.state.pending) == 6
@@ -229,11 +229,11 @@ def test_images_that_others_ask_for_meanwhile_are_chosen_anew(tmp_path):
 
 def test_a_class_that_is_met_later_and_none_at_first(tmp_path):
     with Project(make(tmp_path, classes=())) as project:
-        first = ask(project, suggest, POLICY, 3, "me")
+        first = ask(project, HONEST, 3, "me")
         assert [question.predicted for question in first] == [None] * 3
         tell(project, {first[0].file: "adipose"}, new_classes=True)
-        second = ask(project, suggest, POLICY, 2, "me")
+        second = ask(project, HONEST, 2, "me")
         assert [question.predicted for question in second] == ["adipose"] * 2
         tell(project, {second[0].file: "mucosa", second[1].file: "stroma"}, new_classes=True)
         assert project.state.classes == ["adipose", "mucosa", "stroma"]
-        assert advise(project, suggest, POLICY, 1).suggestion.probabilities.shape[1] == 3
+        assert advise(project, HONEST, 1).suggestion.probabilities.shape[1] == 3

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxal.config import InputsConfig
+from jaxal.config import InputsConfig, Reading
 from jaxal.data.dataset import DataError, Dataset, Embedded, Images
 from jaxal.data.load import load
 from jaxal.data.noise import Noise, add_noise, noisy_copies
@@ -57,7 +56,7 @@ def require_images(dataset: Dataset, flag: str) -> None:
         raise DataError(f"{dataset.name}: {flag} is for images, and this data set holds features")
 
 
-def read(dataset: Dataset, config: InputsConfig, keep_images: bool = False) -> Read:
+def read(dataset: Dataset, config: Reading, keep_images: bool = False) -> Read:
     """A data set with its images embedded.
 
     Features are latents as they are. Images go through `config.encoder`; `keep_images` keeps them beside their latents.
@@ -76,7 +75,7 @@ def read(dataset: Dataset, config: InputsConfig, keep_images: bool = False) -> R
     encoder = make_encoder(config.encoder, **config.encoder_options)
     weights = load_weights(encoder, config.weights or None)
     options = {
-        "cache_dir": Path(config.cache_dir).expanduser(),
+        "cache_dir": config.cache,
         "image_size": config.image_size or None,
     }
     told: list[str] = []

@@ -1,24 +1,27 @@
-"""What is asked next: a project's state as arguments of `Suggest`, test images by lot, and what is pending."""
+"""What is asked next: a project's state as arguments of `suggest`, test images by lot, and what is pending."""
 
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from jaxal.data.dataset import DataError
-from jaxal.labelling.choosing import Head, Suggest, Suggestion
+from jaxal.labelling.choosing import Chooser
 from jaxal.labelling.log import Classifier
 from jaxal.labelling.project import Entry, Project
 from jaxal.labelling.state import Question, State
+
+if TYPE_CHECKING:  # JAX is imported late
+    from jaxal.suggestion import Suggestion
 
 ATTEMPTS = 5  # of choosing again because somebody else has asked for the same images meanwhile
 BY_LOT = (0.0, 0.0, 0.0)  # reasons of an image that nothing speaks for but the lot
 
 
 class Pool(NamedTuple):
-    """What a strategy sees of a project. Images set aside for testing, unusable ones and the like are not in it."""
+    """What a strategy sees of a project: all images but those that were removed, or set aside for testing."""
 
     images: np.ndarray  # [m] int
     labels: np.ndarray  # [m] int32, -1 where not known
@@ -26,26 +29,28 @@ class Pool(NamedTuple):
 
 
 def pool_of(state: State) -> Pool:
-    """The images to choose from and those that are labelled; disputed ones count as pending."""
-    out = {image for image, standing in state.standing.items() if standing.kind in ("unsure", "unusable")}
-    out |= state.removed
-    images = np.array([i for i in range(len(state.files)) if i not in out and not state.is_reserved(i)], int)
+    """The images to choose from and those that are labelled.
+
+    Pending are those that are asked, and those that have answers and no label: disputed, unsure or unusable. They have
+    been looked at, so what is like them is as little worth looking at as if they had labels.
+    """
+    images = np.array([i for i in state.live if not state.is_reserved(i)], int)
     labels = np.full(len(state.files), -1, np.int32)
     for image, label in state.trained().items():
         labels[image] = label
     waiting = np.zeros(len(state.files), bool)
-    waiting[[*state.pending, *state.disputed()]] = True
+    waiting[[*state.pending, *state.standing]] = True
     labels = labels[images]
     return Pool(images, labels, np.flatnonzero(waiting[images] & (labels < 0)))
 
 
-def version_of(state: State, policy: str) -> str:
+def version_of(state: State, chooser: Chooser) -> str:
     """The name of the classifier that the present labels give: how many, and a hash of which."""
     total = hashlib.blake2b(digest_size=4)
     trained = state.trained()
     for image in sorted(trained):
         total.update(f"{image} {trained[image]} ".encode())
-    pool = (len(state.files), sorted(state.removed), len(state.classes), policy)
+    pool = (len(state.files), sorted(state.removed), len(state.classes), chooser.classifier)
     total.update(repr(pool).encode())
     return f"{len(trained)}-{total.hexdigest()}"
 
@@ -56,7 +61,7 @@ class Advice(NamedTuple):
     version: str  # of its classifier
     labels: int  # that it was fitted to
     pool: Pool
-    suggestion: Suggestion
+    suggestion: "Suggestion"
 
     @property
     def classifier(self) -> Classifier | None:
@@ -64,42 +69,41 @@ class Advice(NamedTuple):
         return Classifier(self.version, self.labels, self.suggestion.head) if self.labels else None
 
 
-def advise(project: Project, suggest: Suggest, policy: str, n: int) -> Advice:
+def advise(project: Project, chooser: Chooser, n: int) -> Advice:
     """What the strategy says of the present state."""
     import jax
 
     with project.lock:
         state = project.refresh()
         pool = pool_of(state)
-        version, labels = version_of(state, policy), len(state.trained())
-        latents = project.latents()
+        version, labels = version_of(state, chooser), len(state.trained())
         key = jax.random.fold_in(jax.random.key(state.settings.seed), len(state.asked))
         classes = max(len(state.classes), 1)
     if not len(pool.images):
-        return Advice(version, labels, pool, _no_suggestion(latents.shape[1], classes))
-    if len(pool.images) < len(latents):
-        latents = latents[pool.images]
-    left = int(np.sum(pool.labels < 0)) - len(pool.pending)
-    suggestion = suggest(latents, pool.labels, min(n, left), classes=classes, pending=pool.pending, key=key)
+        return Advice(version, labels, pool, _no_suggestion(project.latents().shape[1], classes))
+    prepared = project.prepared(pool.images, chooser)
+    suggestion = chooser.suggest(prepared, pool.labels, n, classes=classes, pending=pool.pending, key=key)
     return Advice(version, labels, pool, suggestion)
 
 
-def _no_suggestion(width: int, classes: int) -> Suggestion:
-    """Of a pool without images: all are set aside, say, or unusable."""
+def _no_suggestion(width: int, classes: int) -> "Suggestion":
+    """Of a pool without images: all are set aside, say."""
+    from jaxal.suggestion import Head, Suggestion
+
     none = np.zeros(0, np.int32)
     empty = np.zeros((0, classes), np.float32)
     head = Head(np.zeros((width, classes), np.float32), np.zeros(classes, np.float32))
     return Suggestion(none, np.zeros(0), none, empty, np.zeros((0, 3), np.float32), head)
 
 
-def classifier_now(project: Project, suggest: Suggest, policy: str) -> Classifier | None:
+def classifier_now(project: Project, chooser: Chooser) -> Classifier | None:
     """The classifier that the present labels give; stored, if it is new. None where nothing is labelled."""
     with project.lock:
         state = project.refresh()
-        labels, known = len(state.trained()), project.classifier(version_of(state, policy))
+        labels, known = len(state.trained()), project.classifier(version_of(state, chooser))
     if known is not None or not labels:
         return known
-    classifier = advise(project, suggest, policy, 0).classifier
+    classifier = advise(project, chooser, 0).classifier
     project.write(lambda state: [], classifier)
     return classifier
 
@@ -110,8 +114,7 @@ def _nowhere(questions: list[Question], version: str) -> None:
 
 def ask(
     project: Project,
-    suggest: Suggest,
-    policy: str,
+    chooser: Chooser,
     n: int,
     who: str,
     deliver: Callable[[list[Question], str], None] = _nowhere,
@@ -126,7 +129,7 @@ def ask(
     """
     _expire(project, who)
     for _ in range(ATTEMPTS):
-        advice = advise(project, suggest, policy, n)
+        advice = advise(project, chooser, n)
         questions = _questions(project, n, advice)
 
         if questions:
@@ -135,7 +138,7 @@ def ask(
         def decide(state: State, questions=questions, version=advice.version) -> list[Entry]:
             if not questions or not all(_is_free(state, state.place[question.file]) for question in questions):
                 return []
-            body = {"policy": policy, "classifier": version, "questions": [q._asdict() for q in questions]}
+            body = {"policy": chooser.name, "classifier": version, "questions": [q._asdict() for q in questions]}
             return [Entry(who, "asked", body)]
 
         if project.write(decide, advice.classifier) or not questions:

@@ -22,7 +22,7 @@ from jaxal.data.dataset import DataError
 from jaxal.labelling import label_studio
 from jaxal.labelling.answers import check_class, record
 from jaxal.labelling.asking import ask, classifier_now, version_of
-from jaxal.labelling.choosing import Suggest
+from jaxal.labelling.choosing import Chooser
 from jaxal.labelling.project import Entry, Project
 from jaxal.labelling.state import RESERVED
 from jaxal.labelling.tables import Names
@@ -45,7 +45,7 @@ class Controls(NamedTuple):
     choices: list[str]
 
 
-def make_app(project: Project, suggest: Suggest, policy: str, access: Access, who: str) -> Starlette:
+def make_app(project: Project, chooser: Chooser, access: Access, who: str) -> Starlette:
     """The application; everything in it stands below the token, which is part of the address that Label Studio is told.
 
     `who` is said to have asked.
@@ -67,7 +67,7 @@ def make_app(project: Project, suggest: Suggest, policy: str, access: Access, wh
 
     def model_version() -> str:
         # of the classifier that the answers give, fitted or not: Label Studio waits 3 s for /setup
-        return f"{policy} {version_of(project.refresh(), policy)}"
+        return f"{chooser.name} {version_of(project.refresh(), chooser)}"
 
     def predict(body: dict[str, Any]) -> dict[str, Any]:
         tasks = body.get("tasks")
@@ -76,8 +76,8 @@ def make_app(project: Project, suggest: Suggest, policy: str, access: Access, wh
         controls = read_controls(body.get("label_config"))
         with one_at_a_time:
             if len(project.refresh().pending) < BATCH // 2:
-                ask(project, suggest, policy, BATCH, who)
-            version, classifier = model_version(), classifier_now(project, suggest, policy)
+                ask(project, chooser, BATCH, who)
+            version, classifier = model_version(), classifier_now(project, chooser)
         with project.lock:
             state = project.state
             order = {image: rank for rank, image in enumerate(state.pending)}

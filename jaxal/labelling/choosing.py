@@ -1,71 +1,76 @@
-"""What chooses: the one function by which a project knows strategies and classifiers."""
+"""What chooses: the one object by which a project knows a strategy and its classifier."""
 
-from typing import Any, NamedTuple, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-REASONS = ("unsure", "unlike anything labelled", "many like it")
+if TYPE_CHECKING:  # JAX is imported late
+    from jaxal.suggestion import PreparedPool, Suggestion, Survey
 
-
-class Head(NamedTuple):
-    """A classifier as an affine function of latents: probabilities are softmax(latents @ kernel + bias).
-
-    A project keeps the head of every classifier that it was asked by. So images that are set aside for testing, and new
-    ones, are predicted by the very classifier that chose, without being part of the pool that it is standardised on.
-    """
-
-    kernel: np.ndarray  # [D, C] float32
-    bias: np.ndarray  # [C] float32
-
-    def probabilities(self, latents: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-        """latents: [n, D] float32. Returns [n, C] float32."""
-        return softmax((latents @ self.kernel + self.bias) / temperature)
-
-
-class Suggestion(NamedTuple):
-    """What to label next, and what the classifier says of every row of the pool.
-
-    rows: [n] int, distinct, unlabelled, not pending; the first is to be labelled first. Fewer than asked for, where
-      fewer are left.
-    scores: [n] float, the strategy's own.
-    predicted: [m] int32 classes.
-    probabilities: [m, C] float32.
-    reasons: [n, 3] float32, 0..1, in the order of `REASONS`.
-    head: the classifier.
-    """
-
-    rows: np.ndarray
-    scores: np.ndarray
-    predicted: np.ndarray
-    probabilities: np.ndarray
-    reasons: np.ndarray
-    head: Head
+REASONS = ("unsure", "unlike anything labelled", "many like it")  # as `Suggestion.reasons` has them
 
 
 class Suggest(Protocol):
-    """How a project asks for the next images."""
+    """How the next images are chosen."""
 
     def __call__(
-        self, latents: np.ndarray, labels: np.ndarray, n: int, *, classes: int, pending: np.ndarray, key: Any
-    ) -> Suggestion:
-        """Pure: the same arguments give the same suggestion.
-
-        Args:
-          latents: [m, D] float32, the pool.
-          labels: [m] int32 classes, -1 where not known; there may be none at all.
-          n: how many to suggest; 0 for the classifier alone.
-          classes: C, known so far; at least 1.
-          pending: [k] int32 rows that were asked and not answered yet: not to be asked again, and counted as labelled
-            with their predicted class.
-          key: of `jax.random`.
-        """
+        self, pool: "PreparedPool", labels: np.ndarray, n: int, *, classes: int, pending: np.ndarray, key: Any
+    ) -> "Suggestion":
+        """See `jaxal.suggest`."""
         ...
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Of the last axis."""
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
+class Prepare(Protocol):
+    """How a pool is prepared for it."""
+
+    def __call__(self, latents: np.ndarray, *, survey: "Survey | None") -> "PreparedPool":
+        """See `jaxal.prepare`."""
+        ...
+
+
+class Chooser(NamedTuple):
+    """A strategy with its classifier."""
+
+    name: str  # as the log keeps it
+    classifier: str  # what it is, whatever it is fitted to
+    suggest: Suggest
+    prepare: Prepare
+
+
+class ChooserOf(Protocol):
+    """How a strategy is found."""
+
+    def __call__(self, strategy: str, /) -> Chooser:
+        """The chooser of a strategy's name, or of the folder of a saved policy."""
+        ...
+
+
+def chooser_for(strategy: str) -> Chooser:
+    """A strategy by its name, or by the folder that its policy was saved in.
+
+    Raises:
+      ValueError: one line, for a name that there is not, a strategy that cannot be used, a folder without a policy.
+    """
+    from functools import partial
+
+    from jaxal import suggestion
+    from jaxal.policies import STRATEGIES
+    from jaxal.policies.policy import load_policy
+    from jaxal.presets import default
+
+    if strategy not in STRATEGIES and Path(strategy).is_dir():
+        policy = load_policy(strategy)
+        name, config, chosen = f"{policy.name} of {Path(strategy).resolve()}", policy.config, policy
+    else:
+        suggestion.require_usable(strategy)
+        name, config, chosen = strategy, default(), strategy
+    return Chooser(
+        name=name,
+        classifier=f"{config.environment.distance} {config.probe}",
+        suggest=partial(suggestion.suggest, strategy=chosen),
+        prepare=partial(suggestion.prepare, config=config),
+    )
 
 
 def why(reasons: np.ndarray) -> str:

@@ -1,7 +1,7 @@
 """What `jaxal next` and `jaxal label ...` do, as functions of what was asked for; each returns the lines to be printed.
 
-Every one of them raises ValueError (DataError is one), OSError aside, with a message of one line; nothing that was
-acknowledged before is lost then, and nothing half done is left.
+Every one of them raises ValueError (DataError is one), SettingError or OSError with a message of one line; nothing that
+was acknowledged before is lost then, and nothing half done is left. `chooser_of` finds strategies.
 """
 
 import contextlib
@@ -13,15 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from jaxal.config import Reading, SettingError
 from jaxal.data.dataset import DataError
 from jaxal.data.wording import few
 from jaxal.labelling import answers, exporting, label_studio, predicting, sheet, starting, tables
 from jaxal.labelling.asking import ask
-from jaxal.labelling.choosing import Suggest
-from jaxal.labelling.images import Reading
+from jaxal.labelling.choosing import Chooser, ChooserOf, chooser_for
 from jaxal.labelling.project import Entry, Project
-from jaxal.labelling.state import Question
+from jaxal.labelling.state import Question, State
 from jaxal.labelling.status import status as standing
+from jaxal.presets import STRATEGY
 
 Format = Literal["csv", "html", "label-studio"]
 NAMES = {"csv": "next.csv", "html": "next.html", "label-studio": "next.json"}
@@ -32,19 +33,20 @@ def next_batch(
     labels: Path | None,
     n: int,
     *,
-    suggest: Suggest,
-    policy: str,
     reading: Reading,
     classes: Sequence[str] = (),
+    strategy: str = STRATEGY,
     format: Format = "csv",
     out: Path | None = None,
     image_prefix: str = "",
+    chooser_of: ChooserOf = chooser_for,
 ) -> list[str]:
     """`jaxal next`: the n images of a folder to label next, given a table of labels, without a project.
 
     It is a project for as long as it takes, without test images; latents are kept in the cache of `reading`.
     """
     _at_least_one(n)
+    chooser = chooser_of(strategy)
     with tempfile.TemporaryDirectory(prefix="jaxal-next-") as folder:
         notices = starting.start(
             Path(folder),
@@ -52,6 +54,7 @@ def next_batch(
             table=None,
             classes=classes,
             reading=reading,
+            strategy=strategy,
             test_share=0.0,
             expire_hours=1.0,
             seed=0,
@@ -63,8 +66,8 @@ def next_batch(
                 told = tables.read_answers(labels, project.state, person(""))
                 answers.record(project, told, new_classes=not classes)
             file = out or Path(NAMES[format])
-            deliver = partial(_write, project, policy, format, file, image_prefix)
-            questions = ask(project, suggest, policy, n, person(""), deliver)
+            deliver = partial(_write, project, chooser.name, format, file, image_prefix)
+            questions = ask(project, chooser, n, person(""), deliver)
             return [*notices, *_said(questions, file)]
 
 
@@ -75,18 +78,22 @@ def start(
     reading: Reading,
     table: Path | None = None,
     classes: Sequence[str] = (),
+    strategy: str = STRATEGY,
     test_share: float = 0.1,
     expire_hours: float = 72.0,
     seed: int = 0,
     who: str = "",
+    chooser_of: ChooserOf = chooser_for,
 ) -> list[str]:
     """`jaxal label start`: makes a project; see `starting.start`."""
+    chooser_of(strategy)
     notices = starting.start(
         folder,
         image_folder=images,
         table=table,
         classes=classes,
         reading=reading,
+        strategy=strategy,
         test_share=test_share,
         expire_hours=expire_hours,
         seed=seed,
@@ -104,7 +111,7 @@ def look_again(folder: Path, *, remove: Sequence[str] = (), who: str = "") -> li
     with Project(folder) as project:
         if remove:
             names = tables.Names(project.state)
-            files = [names.find(tables.Cell(name, "remove")) for name in remove]
+            files = [names.find(tables.Cell(name, "--remove")) for name in remove]
             project.write(lambda state: [Entry(person(who), "images_removed", {"files": files})])
             return [f"removed: {few(files)}"]
         new, notices = starting.look_again(project, person(who))
@@ -117,17 +124,17 @@ def change_classes(
     """`jaxal label classes`: new classes, or a new name for one; the labels given so far go with it."""
     with Project(folder) as project:
 
-        def decide(state) -> list[Entry]:
+        def decide(state: State) -> list[Entry]:
             names = list(state.classes)
             entries = []
             for name in add:
-                names.append(answers.check_class(names, name, "add"))
+                names.append(answers.check_class(names, name, "--add"))
                 entries.append(Entry(person(who), "class_added", {"name": name}))
             if rename is not None:
                 old, new = rename
                 if old not in names:
-                    raise DataError(f"rename: {old!r} is no class; there are {few(names) or 'none'}")
-                answers.check_class(names, new, "rename")
+                    raise DataError(f"--rename: {old!r} is no class; there are {few(names) or 'none'}")
+                answers.check_class(names, new, "--rename")
                 entries.append(Entry(person(who), "class_renamed", {"name": old, "to": new}))
             return entries
 
@@ -139,19 +146,20 @@ def next_(
     folder: Path,
     n: int,
     *,
-    suggest: Suggest,
-    policy: str,
+    strategy: str = "",
     who: str = "",
     format: Format = "csv",
     out: Path | None = None,
     image_prefix: str = "",
+    chooser_of: ChooserOf = chooser_for,
 ) -> list[str]:
     """`jaxal label next`: asks about n images, and writes them to a table, a sheet or Label Studio tasks."""
     _at_least_one(n)
     with Project(folder) as project:
         file = out or folder / NAMES[format]
-        deliver = partial(_write, project, policy, format, file, image_prefix)
-        questions = ask(project, suggest, policy, n, person(who), deliver)
+        chooser = _chooser(project, strategy, chooser_of)
+        deliver = partial(_write, project, chooser.name, format, file, image_prefix)
+        questions = ask(project, chooser, n, person(who), deliver)
         return _said(questions, file, len(project.state.pending))
 
 
@@ -175,10 +183,10 @@ def add(folder: Path, files: Sequence[Path], *, who: str = "", new_classes: bool
         return lines
 
 
-def status(folder: Path, *, suggest: Suggest, policy: str) -> list[str]:
+def status(folder: Path, *, chooser_of: ChooserOf = chooser_for) -> list[str]:
     """`jaxal label status`: where the project stands, and whether to go on."""
     with Project(folder) as project:
-        return standing(project, suggest, policy).lines()
+        return standing(project, _chooser(project, "", chooser_of)).lines()
 
 
 def export(folder: Path, out: Path, *, image_prefix: str = "") -> list[str]:
@@ -193,49 +201,51 @@ def export(folder: Path, out: Path, *, image_prefix: str = "") -> list[str]:
         elif out.suffix == ".npz":
             exporting.write_npz(out, project)
         else:
-            raise ValueError(f"out is {out}; it must end in .csv (table), .json (Label Studio) or .npz (`jaxal run`)")
+            right = "it must end in .csv (table), .json (Label Studio) or .npz (`jaxal run`)"
+            raise SettingError("", "out", f"is {out}; {right}")
     return [str(out)]
 
 
-def predict(folder: Path, out: Path, *, suggest: Suggest, policy: str, images: Path | None = None) -> list[str]:
+def predict(folder: Path, out: Path, *, images: Path | None = None, chooser_of: ChooserOf = chooser_for) -> list[str]:
     """`jaxal label predict`: calibrated probabilities of new images, or of the project's own without a label.
 
     Writes a table to `out` (.csv) and, beside it, the classifier (.npz); see `predicting`.
     """
     if out.suffix != ".csv":
-        raise ValueError(f"out is {out}; it must end in .csv")
+        raise SettingError("", "out", f"is {out}; it must end in .csv")
     with Project(folder) as project:
-        return predicting.predict(project, out, suggest, policy, images)
+        return predicting.predict(project, out, _chooser(project, "", chooser_of), images)
 
 
 def serve(
     folder: Path,
     *,
-    suggest: Suggest,
-    policy: str,
+    strategy: str = "",
     host: str = "127.0.0.1",
     port: int = 8600,
     token: str = "",
     batch: int = 5,
     who: str = "",
+    chooser_of: ChooserOf = chooser_for,
 ) -> None:
     """`jaxal label serve`: the page to label on, until it is interrupted; prints its address."""
     with _extra():
         from jaxal.labelling import server, web
 
     with Project(folder) as project:
-        web.run(lambda access: server.make_app(project, suggest, policy, batch, access, person(who)), host, port, token)
+        chooser = _chooser(project, strategy, chooser_of)
+        web.run(lambda access: server.make_app(project, chooser, batch, access, person(who)), host, port, token)
 
 
 def backend(
     folder: Path,
     *,
-    suggest: Suggest,
-    policy: str,
+    strategy: str = "",
     host: str = "127.0.0.1",
     port: int = 9090,
     token: str = "",
     who: str = "",
+    chooser_of: ChooserOf = chooser_for,
 ) -> None:
     """`jaxal label backend`: Label Studio's ML backend, until it is interrupted; prints its address."""
     with _extra():
@@ -243,7 +253,8 @@ def backend(
         from jaxal.labelling import web
 
     with Project(folder) as project:
-        make = lambda access: application.make_app(project, suggest, policy, access, person(who))
+        chooser = _chooser(project, strategy, chooser_of)
+        make = lambda access: application.make_app(project, chooser, access, person(who))
         web.run(make, host, port, token, application.HINT)
 
 
@@ -265,9 +276,14 @@ def person(who: str) -> str:
         return "somebody"
 
 
+def _chooser(project: Project, strategy: str, chooser_of: ChooserOf) -> Chooser:
+    """That of a strategy, or of the one that the project was started with."""
+    return chooser_of(strategy or project.state.settings.strategy)
+
+
 def _at_least_one(n: int) -> None:
     if n < 1:
-        raise ValueError(f"n is {n}; it must be 1 or more")
+        raise SettingError("", "n", f"is {n}; it must be 1 or more")
 
 
 def _write(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jaxal.data.dataset import DataError
 from jaxal.labelling.answers import Told, check_class, record
 from jaxal.labelling.asking import ask
-from jaxal.labelling.choosing import Suggest
+from jaxal.labelling.choosing import Chooser
 from jaxal.labelling.project import Entry, Project
 from jaxal.labelling.state import State
 from jaxal.labelling.status import status
@@ -32,8 +32,8 @@ class Hand(NamedTuple):
 class Desk:
     """Hands out images, takes answers, and has the next batch chosen in a thread of its own."""
 
-    def __init__(self, project: Project, suggest: Suggest, policy: str, batch: int, who: str):
-        self._project, self._suggest, self._policy = project, suggest, policy
+    def __init__(self, project: Project, chooser: Chooser, batch: int, who: str):
+        self._project, self._chooser = project, chooser
         self._batch, self._who = batch, who
         self._changed = threading.Condition(project.lock)
         self._hands: dict[int, Hand] = {}  # image -> who has it
@@ -208,10 +208,10 @@ class Desk:
             try:
                 if asking:
                     left = False
-                    left = bool(ask(self._project, self._suggest, self._policy, self._batch, self._who))
+                    left = bool(ask(self._project, self._chooser, self._batch, self._who))
                     self._tell(left, summary, problem)
                 if judging:
-                    summary = status(self._project, self._suggest, self._policy).summary()
+                    summary = status(self._project, self._chooser).summary()
             except Exception as error:  # whatever it is, people must be told, and what they answer still be kept
                 problem = str(error) or type(error).__name__
             self._tell(left, summary, problem)

@@ -3,64 +3,49 @@
 import io
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from jaxal.config import Reading
 from jaxal.data.assemble import matches
 from jaxal.data.dataset import DataError, Dataset, fill_missing
 from jaxal.data.decode import decode
+from jaxal.data.depth import Scale, Scales
 from jaxal.data.folder import files_below, read_file
 from jaxal.data.images import LazyImages, digest, read_images
-from jaxal.data.wording import count, some
+from jaxal.data.wording import count, printable, some
 from jaxal.files import write_whole
-from jaxal.labelling.state import Part
+from jaxal.labelling.state import Part, State
 
 LATENTS = "latents"  # the project's folder of latents
 BROWSER = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"GIF8": "image/gif"}
 LARGEST_SHOWN = 2048  # pixels on the longer side of a picture that has to be converted for the browser
 
 
-class Reading(NamedTuple):
-    """How a folder of images is read and embedded; as the settings of the same names of `jaxal run`."""
-
-    encoder: str = "efficientnet-lite0"
-    weights: str = ""
-    width: int = 0
-    dtype: str = "float32"
-    image_size: int = 0
-    group_regex: str = ""
-    strict: bool = False
-    cache_dir: str = "~/.cache/jaxal"
-
-    @property
-    def cache(self) -> Path:
-        """Where latents are kept that belong to no project."""
-        return Path(self.cache_dir).expanduser()
-
-    @property
-    def encoder_options(self) -> dict[str, Any]:
-        """What `encoders.make_encoder` is told beside the name."""
-        given = {"width": self.width, "dtype": self.dtype}
-        return {name: value for name, value in given.items() if value not in (0, "float32")}
-
-
 class Found(NamedTuple):
     """Images that a project may take in."""
 
+    images: LazyImages
     files: list[str]  # [k] paths below the folder, with forward slashes
-    digests: list[str]  # [k] hashes of their contents
     groups: list[str] | None  # [k]
+    scales: dict[str, Scale]  # black and white of the kinds of deep images that are met for the first time
     notices: list[str]
 
+    @property
+    def digests(self) -> list[str]:
+        """[k] hashes of the images' contents."""
+        return list(self.images.digests)
 
-def find(folder: Path, known: Sequence[str], digests: Sequence[str], reading: Reading) -> Found:
-    """The images below a folder, in the order of their paths, but for those that are known already.
 
-    Hidden files are passed over; files that cannot be read, and exact copies of others or of images with one of
-    `digests`, are left out with a notice (`reading.strict`: an error).
+def find(folder: Path, reading: Reading, state: State | None = None) -> Found:
+    """The images below a folder, in the order of their paths, but for those that a project has already.
+
+    Hidden files are passed over; files that cannot be read, and exact copies, are left out with a notice
+    (`reading.strict`: an error). Deep images of a kind that the project has met are read as they were then.
 
     Raises:
       DataError: one line: no such folder, no image in it.
@@ -70,49 +55,56 @@ def find(folder: Path, known: Sequence[str], digests: Sequence[str], reading: Re
     paths = files_below(folder)
     if not paths:
         raise DataError(f"{folder}: an empty folder; images are expected, in it or below it")
-    unnamed = [ascii(path) for path in paths if not path.isprintable()]
-    seen = set(known)
-    new = [path for path in paths if path.isprintable() and path not in seen]
+    state = state or State()
+    there = {state.files[image]: state.digests[image] for image in state.live}
+    unnamed = [printable(path) for path in paths if not path.isprintable()]
+    new = [path for path in paths if path.isprintable() and path not in there]
     notices = [f"{count(unnamed)} left out, as their names cannot be printed: {some(unnamed)}"] if unnamed else []
     if not new:
-        return Found([], [], None, notices)
+        return Found(lazy(folder, [], [], {}), [], None, {}, notices)
     try:
         images, rows, faults = read_images([folder / path for path in new], read_file, strict=reading.strict)
     except DataError as error:
         if reading.strict:
             raise
-        return Found([], [], None, [*notices, str(error)])  # none of them can be read
-    first = set(digests)
+        return Found(lazy(folder, [], [], {}), [], None, {}, [*notices, str(error)])  # none of them can be read
+    first = set(there.values())
     keep, copies = [], []
-    for row, value in zip(rows, images.digests, strict=True):
-        (copies if value in first else keep).append((new[row], value))
+    for row, value in enumerate(images.digests):
+        (copies if value in first else keep).append(row)
         first.add(value)
+    named = lambda chosen: [new[rows[row]] for row in chosen]
     if copies:
-        notices.append(f"{count(copies)} left out as exact copies of others: {some([path for path, _ in copies])}")
-    files = [path for path, _ in keep]
+        notices.append(f"{count(copies)} left out as exact copies of others: {some(named(copies))}")
+    files = named(keep)
     groups = matches(reading.group_regex, files, "group") if reading.group_regex and files else None
-    return Found(files, [value for _, value in keep], groups, [*notices, *faults])
+    for kind in images.scales.keys() & state.scales.keys():
+        if images.scales[kind] != state.scales[kind]:
+            black, white = state.scales[kind]
+            notices.append(f"{kind}: still read with {black:,g} as black and {white:,g} as white, as those before")
+    scales = {kind: scale for kind, scale in images.scales.items() if kind not in state.scales}
+    read_as = lazy(folder, files, [images.digests[row] for row in keep], {**state.scales, **scales})
+    return Found(read_as, files, groups, scales, [*notices, *faults])
 
 
-def lazy(folder: Path, files: Sequence[str], digests: Sequence[str]) -> LazyImages:
+def lazy(folder: Path, files: Sequence[str], digests: Sequence[str], scales: Scales) -> LazyImages:
     """Images that are read when asked for; bytes other than those first seen are an error then."""
-    return LazyImages(tuple(folder / file for file in files), tuple(digests), read_file)
+    return LazyImages(tuple(folder / file for file in files), tuple(digests), read_file, scales)
 
 
-def embed_images(images: LazyImages, reading: Reading, cache: Path) -> np.ndarray:
-    """Latents [k, D] float32 of images, kept in the folder `cache`; an interrupted call goes on from where it was.
+def embed_images(images: LazyImages, reading: Reading, cache: Path) -> tuple[np.ndarray, list[str]]:
+    """Latents [k, D] float32 of images, kept in the folder `cache`, and notices.
+
+    An interrupted call goes on from where it was.
 
     Raises:
       ValueError: one line, for an encoder or weights that cannot be used.
     """
-    from jaxal.encoders import make_encoder
-    from jaxal.encoders.embed import embed
-    from jaxal.encoders.weights import load_weights
+    from jaxal.encoders.latents import read
 
-    encoder = make_encoder(reading.encoder, **reading.encoder_options)
-    weights = load_weights(encoder, reading.weights or None)
     dataset = Dataset("images", images, np.full(len(images), -1, np.int32), ())
-    return embed(dataset, encoder, weights.variables, cache_dir=cache, image_size=reading.image_size or None)
+    found = read(dataset, replace(reading, cache_dir=str(cache))).embedded
+    return found.latents, list(found.dataset.notices)
 
 
 class Rows(NamedTuple):
@@ -191,7 +183,7 @@ def open_latents(cache: Path, parts: Sequence[Part]) -> np.ndarray:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
-def picture(folder: Path, file: str, first_seen: str) -> tuple[bytes, str]:
+def picture(folder: Path, state: State, image: int) -> tuple[bytes, str]:
     """An image as a browser shows it, and its media type.
 
     The contents must be those that were seen when the image came into the project, so nothing else is ever handed
@@ -200,25 +192,31 @@ def picture(folder: Path, file: str, first_seen: str) -> tuple[bytes, str]:
     Raises:
       DataError: one line, for an image that is gone or has changed, or a path that leaves the folder.
     """
-    if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
-        raise DataError(f"{file}: not a path below the folder of images")
-    data = lazy(folder, [file], [first_seen]).encoded(0)
+    own = _one(folder, state, image)
+    data = own.encoded(0)
     for start, media in BROWSER.items():
         if data.startswith(start):
             return data, media
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return data, "image/webp"
-    shown = Image.fromarray(decode(data, file))
+    shown = Image.fromarray(decode(data, state.files[image], own.scales))
     shown.thumbnail((LARGEST_SHOWN, LARGEST_SHOWN))
     out = io.BytesIO()
     shown.save(out, "PNG")
     return out.getvalue(), "image/png"
 
 
-def thumbnail(folder: Path, file: str, first_seen: str, side: int = 320) -> bytes:
+def thumbnail(folder: Path, state: State, image: int, side: int = 320) -> bytes:
     """A small JPEG of an image, for a sheet. Raises as `picture`."""
-    image = Image.fromarray(decode(lazy(folder, [file], [first_seen]).encoded(0), file))
-    image.thumbnail((side, side))
+    shown = Image.fromarray(_one(folder, state, image)[0])
+    shown.thumbnail((side, side))
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=85)
+    shown.save(out, "JPEG", quality=85)
     return out.getvalue()
+
+
+def _one(folder: Path, state: State, image: int) -> LazyImages:
+    file = state.files[image]
+    if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
+        raise DataError(f"{file}: not a path below the folder of images")
+    return lazy(folder, [file], [state.digests[image]], state.scales)

@@ -13,12 +13,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from jaxal.data.dataset import DataError
-from jaxal.labelling.choosing import Head
+
+if TYPE_CHECKING:  # JAX is imported late
+    from jaxal.suggestion import Head
 
 NAME = "project.sqlite"
 FORMAT = 1
@@ -60,7 +62,7 @@ class Classifier(NamedTuple):
 
     version: str
     labels: int  # that it was fitted to
-    head: Head
+    head: "Head"
 
 
 class Log:
@@ -221,6 +223,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _classifier(version: str, labels: int, classes: int, head: bytes) -> Classifier:
+    from jaxal.suggestion import Head
+
     matrix = np.frombuffer(head, "<f4").reshape(-1, classes)
     return Classifier(version, labels, Head(matrix[:-1], matrix[-1]))
 

@@ -4,21 +4,24 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from jaxal.config import Reading
 from jaxal.data.dataset import DataError
 from jaxal.labelling import images
 from jaxal.labelling.asking import classifier_now
-from jaxal.labelling.choosing import Suggest
+from jaxal.labelling.choosing import Chooser
 from jaxal.labelling.exporting import write_file, write_text
 from jaxal.labelling.log import Classifier
 from jaxal.labelling.project import Project
+from jaxal.labelling.state import State
 from jaxal.labelling.status import temperature
 
 
-def predict(project: Project, out: Path, suggest: Suggest, policy: str, folder: Path | None) -> list[str]:
+def predict(project: Project, out: Path, chooser: Chooser, folder: Path | None) -> list[str]:
     """Writes calibrated probabilities of the images in `folder`, or else of the project's without a label, to a table.
 
     The table has the columns file, predicted, probability, and one a class. The classifier goes beside it: `kernel`
@@ -28,7 +31,7 @@ def predict(project: Project, out: Path, suggest: Suggest, policy: str, folder: 
     Raises:
       DataError: one line, where nothing is labelled yet, or the images cannot be read.
     """
-    classifier = classifier_now(project, suggest, policy)
+    classifier = classifier_now(project, chooser)
     if classifier is None:
         raise DataError(f"{project.folder}: nothing is labelled yet, so nothing can be predicted")
     calm = temperature(project, classifier)
@@ -40,13 +43,13 @@ def predict(project: Project, out: Path, suggest: Suggest, policy: str, folder: 
     elif state.settings.table:
         raise DataError(f"{project.folder}: its latents came in a table, so the encoder that made them is not known")
     else:
-        reading = images.Reading(**state.settings.reading)
-        found = images.find(folder, [], [], images.Reading())
+        reading = Reading(**state.settings.reading)
+        alike = State(scales=state.scales)  # nothing but how deep images are read
+        found = images.find(folder, replace(reading, group_regex=""), alike)
         files, notices = found.files, found.notices
         if not files:
             raise DataError(f"{folder}: no image that can be read; {'; '.join(notices)}")
-        lazy = images.lazy(folder, files, found.digests)
-        latents = images.embed_images(lazy, reading, reading.cache)
+        latents = images.embed_images(found.images, reading, reading.cache)[0]
     names = state.classes[: len(classifier.head.bias)]
     probabilities = classifier.head.probabilities(latents, calm)
     write_text(out, _table(files, probabilities, names))

@@ -3,13 +3,17 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jaxal.labelling import images
+from jaxal.labelling import images, surveys
+from jaxal.labelling.choosing import Chooser
 from jaxal.labelling.log import Classifier, Log
 from jaxal.labelling.state import State
+
+if TYPE_CHECKING:  # JAX is imported late
+    from jaxal.suggestion import PreparedPool
 
 
 class Entry(NamedTuple):
@@ -33,6 +37,8 @@ class Project:
         self._log = Log(folder)
         self.state = State()
         self._latents: tuple[int, np.ndarray] | None = None
+        self._prepared: tuple[str, PreparedPool] | None = None
+        self._preparing = threading.Lock()  # beside `lock`: it takes long, and answers come in meanwhile
         self.refresh()
 
     def __enter__(self) -> "Project":
@@ -84,6 +90,18 @@ class Project:
             if self._latents is None or self._latents[0] != len(parts):
                 self._latents = (len(parts), images.open_latents(self.cache, parts))
             return self._latents[1]
+
+    def prepared(self, pool: np.ndarray, chooser: Chooser) -> "PreparedPool":
+        """The images `pool` [m] int, prepared for the chooser; it stays in memory, and what takes long on the disk."""
+        with self.lock:
+            latents, digests = self.latents(), [self.state.digests[image] for image in pool]
+        name = surveys.name_of(digests, chooser.classifier)
+        with self._preparing:
+            if self._prepared is None or self._prepared[0] != name:
+                self._prepared = None  # so that there are never two of them in memory
+                own = latents if len(pool) == len(latents) else latents[pool]
+                self._prepared = (name, surveys.prepare(self.cache, name, own, chooser))
+            return self._prepared[1]
 
     def classifiers(self) -> list[Classifier]:
         """Those that it was asked by, oldest first."""

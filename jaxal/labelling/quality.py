@@ -78,9 +78,11 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature that is likeliest for test images, with a prior log T ~ N(0, 1/2) that holds it near 1.
 
     Args:
-      logits: [t, C] float.
+      logits: [t, C] float; images of a class that the classifier does not know (-inf) have no say.
       labels: [t] int; with none at all the temperature is 1.
     """
+    known = np.isfinite(logits[np.arange(len(labels)), labels])
+    logits, labels = logits[known], labels[known]
 
     def loss(log_temperature: float) -> float:
         z = logits / math.exp(log_temperature)

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from jaxal.data.dataset import DataError
 from jaxal.labelling import images
 from jaxal.labelling.answers import check_person
-from jaxal.labelling.choosing import Suggest
+from jaxal.labelling.choosing import Chooser
 from jaxal.labelling.desk import Desk
 from jaxal.labelling.project import Project
 from jaxal.labelling.web import Access, Guard, read_object, told
@@ -26,7 +26,7 @@ AHEAD = 3  # images that a page has at hand
 PAGE = {"": "text/html", "style.css": "text/css", "app.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
-def make_app(project: Project, suggest: Suggest, policy: str, batch: int, access: Access, who: str) -> Starlette:
+def make_app(project: Project, chooser: Chooser, batch: int, access: Access, who: str) -> Starlette:
     """The application; everything in it stands below the token.
 
     Raises:
@@ -42,7 +42,7 @@ def make_app(project: Project, suggest: Suggest, policy: str, batch: int, access
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         del app
-        desk.append(Desk(project, suggest, policy, batch, who))
+        desk.append(Desk(project, chooser, batch, who))
         try:
             yield
         finally:
@@ -62,7 +62,7 @@ def make_app(project: Project, suggest: Suggest, policy: str, batch: int, access
         state = project.state
         if image >= len(state.files) or image in state.removed:
             raise DataError(f"no image {image}")
-        data, media = await run_in_threadpool(images.picture, folder, state.files[image], state.digests[image])
+        data, media = await run_in_threadpool(images.picture, folder, state, image)
         # Numbers are for good, and so are the contents behind them.
         return Response(data, media_type=media, headers={"cache-control": "private, max-age=86400, immutable"})
 

@@ -25,7 +25,7 @@ def render(project: Project, questions: Sequence[Question], policy: str) -> str:
         raise DataError(f"{project.folder}: rows without pictures; take --format csv")
     cards = []
     for question in questions:
-        small = images.thumbnail(folder, question.file, state.digests[state.place[question.file]])
+        small = images.thumbnail(folder, state, state.place[question.file])
         cards.append(
             {
                 "question": question,

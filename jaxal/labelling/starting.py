@@ -1,16 +1,17 @@
 """How images come into a project: at its start, and later."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from jaxal.config import Reading, SettingError
 from jaxal.data.dataset import DataError
 from jaxal.data.images import digest
 from jaxal.labelling import images, log
 from jaxal.labelling.answers import check_class
-from jaxal.labelling.images import Reading
 from jaxal.labelling.project import Entry, Project
 from jaxal.labelling.state import State
 
@@ -30,6 +31,7 @@ def start(
     table: Path | None,
     classes: Sequence[str],
     reading: Reading,
+    strategy: str,
     test_share: float,
     expire_hours: float,
     seed: int,
@@ -45,17 +47,18 @@ def start(
       ValueError: one line, for whatever is wrong; there is no project then.
     """
     if not 0 <= test_share < 1:
-        raise ValueError(f"test_share is {test_share}; it must be at least 0 and below 1")
+        raise SettingError("", "test_share", f"is {test_share}; it must be at least 0 and below 1")
     if not expire_hours > 0:
-        raise ValueError(f"expire_hours is {expire_hours}; it must be greater than 0")
+        raise SettingError("", "expire_hours", f"is {expire_hours}; it must be greater than 0")
     if (folder / log.NAME).exists():
         raise DataError(f"{folder}: a labelling project already; go on with `jaxal label next {folder}`")
     if reading.weights and Path(reading.weights).is_file():
-        reading = reading._replace(weights=str(Path(reading.weights).resolve()))
+        reading = replace(reading, weights=str(Path(reading.weights).resolve()))
     settings = {
         "images": str(image_folder.resolve()) if image_folder else "",
         "table": str(table.resolve()) if table else "",
-        "reading": {} if table else reading._asdict(),
+        "reading": {} if table else asdict(reading),
+        "strategy": str(Path(strategy).resolve()) if Path(strategy).is_dir() else strategy,
         "test_share": test_share,
         "expire_hours": expire_hours,
         "seed": seed,
@@ -97,34 +100,39 @@ def look_again(project: Project, who: str) -> tuple[list[str], list[str]]:
 
 def _from_folder(folder: Path | None, state: State, reading: Reading, cache: Path) -> Added:
     if folder is None:
-        raise DataError("images is missing; give a folder of images, or a table of latents (.npz)")
-    live = state.live
-    known = [state.files[image] for image in live]
-    found = images.find(folder, known, [state.digests[image] for image in live], reading)
-    latents = ""
+        raise SettingError("", "images", "is missing; a folder of images is expected, or else a --table of latents")
+    found = images.find(folder, reading, state)
+    latents, notices = "", found.notices
     if found.files:
-        array: Any = images.embed_images(images.lazy(folder, found.files, found.digests), reading, cache)
-        path = Path(array.filename)
+        array, told = images.embed_images(found.images, reading, cache)
+        path, notices = Path(cast(Any, array).filename), [*notices, *told]
         latents = str(path) if cache.name != images.LATENTS else path.name
-    body = {"files": found.files, "digests": found.digests, "groups": found.groups, "latents": latents}
-    return Added(body, [], found.notices)
+    body = {
+        "files": found.files,
+        "digests": found.digests,
+        "groups": found.groups,
+        "latents": latents,
+        "scales": found.scales,
+    }
+    return Added(body, [], notices)
 
 
 def _from_table(table: Path, folder: Path | None, cache: Path) -> Added:
     rows = images.read_table(table)
-    files, latents, groups, notices = rows.files, rows.latents, rows.groups, []
+    files, latents, groups, notices, scales = rows.files, rows.latents, rows.groups, [], {}
     if folder is None:
         digests = [digest(np.ascontiguousarray(row).tobytes()) for row in latents]
     else:
-        found = images.find(folder, [], [], Reading())
+        found = images.find(folder, Reading())
         seen = dict(zip(found.files, found.digests, strict=True))
         absent = [file for file in files if file not in seen]
         if absent:
             raise DataError(f"{table}: files holds {absent[0]!r}, and {folder} has no such image, or it is a copy")
         digests = [seen[file] for file in files]
-        notices = found.notices
+        notices, scales = found.notices, found.scales
     name = images.save_rows(latents, cache)
-    return Added({"files": files, "digests": digests, "groups": groups, "latents": name}, rows.classes, notices)
+    body = {"files": files, "digests": digests, "groups": groups, "latents": name, "scales": scales}
+    return Added(body, rows.classes, notices)
 
 
 def _embed_missing(folder: Path, state: State, reading: Reading, cache: Path) -> None:
@@ -134,5 +142,5 @@ def _embed_missing(folder: Path, state: State, reading: Reading, cache: Path) ->
         start, end = end, end + part.images
         if not (cache / part.file).is_file():
             files, digests = state.files[start:end], state.digests[start:end]
-            latents = images.embed_images(images.lazy(folder, files, digests), reading, cache)
+            latents, _ = images.embed_images(images.lazy(folder, files, digests, state.scales), reading, cache)
             images.save_rows(np.asarray(latents), cache, part.file)

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from jaxal.data.depth import Scale
 from jaxal.labelling.log import Event
 
 KINDS = (
     "started",  # the project's settings: see `Settings`
-    "images_added",  # files, digests, groups (or null), latents: the file that holds theirs
+    "images_added",  # files, digests, groups (or null), latents: the file that holds theirs, scales: see `State.scales`
     "images_removed",  # files
     "class_added",  # name
     "class_renamed",  # name, to
@@ -37,7 +38,8 @@ class Settings(NamedTuple):
 
     images: str  # folder, absolute; empty where the rows are features without pictures
     table: str  # the .npz file of latents, absolute; empty where images are embedded
-    reading: dict[str, Any]  # of `images.Reading`; empty where a table brought latents
+    reading: dict[str, Any]  # of `config.Reading`; empty where a table brought latents
+    strategy: str  # by name, or the folder of a saved policy
     test_share: float
     expire_hours: float
     seed: int
@@ -91,12 +93,13 @@ class State:
     """Everything that the log says. `apply` brings it up to date; nothing else changes it."""
 
     last: int = 0  # id of the last event
-    settings: Settings = field(default_factory=lambda: Settings("", "", {}, 0.0, 0.0, 0))
+    settings: Settings = field(default_factory=lambda: Settings("", "", {}, "", 0.0, 0.0, 0))
     files: list[str] = field(default_factory=list)  # [m] path below the folder, or the name of a row
     digests: list[str] = field(default_factory=list)  # [m]
     groups: list[str | None] = field(default_factory=list)  # [m]
     lots: list[float] = field(default_factory=list)  # [m] in [0, 1): see `draw_lot`
     latents: list[Part] = field(default_factory=list)  # of all images, in order
+    scales: dict[str, Scale] = field(default_factory=dict)  # black and white of deep images, as first seen, for good
     place: dict[str, int] = field(default_factory=dict)  # file -> image
     removed: set[int] = field(default_factory=set)
     classes: list[str] = field(default_factory=list)
@@ -166,9 +169,16 @@ class State:
         self.settings = Settings(**settings)
 
     def _images_added(
-        self, event: Event, files: list[str], digests: list[str], groups: list[str] | None, latents: str
+        self,
+        event: Event,
+        files: list[str],
+        digests: list[str],
+        groups: list[str] | None,
+        latents: str,
+        scales: dict[str, list[float]],
     ) -> None:
         del event
+        self.scales = {kind: Scale(*scale) for kind, scale in scales.items()} | self.scales  # the first seen stay
         groups_: list[str | None] = [None] * len(files) if groups is None else [*groups]
         for file, digest, group in zip(files, digests, groups_, strict=True):
             self.place[file] = len(self.files)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxal.labelling import quality
 from jaxal.labelling.answers import Agreement, Dispute, agreement, disputes
 from jaxal.labelling.asking import classifier_now
-from jaxal.labelling.choosing import Suggest
+from jaxal.labelling.choosing import Chooser
 from jaxal.labelling.log import Classifier
 from jaxal.labelling.project import Project
 from jaxal.labelling.state import RULE
@@ -90,9 +90,9 @@ class Status(NamedTuple):
         }
 
 
-def status(project: Project, suggest: Suggest, policy: str) -> Status:
+def status(project: Project, chooser: Chooser) -> Status:
     """Where the project stands by now; fits the classifier where labels have come in since the last."""
-    classifier = classifier_now(project, suggest, policy)
+    classifier = classifier_now(project, chooser)
     with project.lock:
         state = project.state
         tested, trained = state.tested(), state.trained()
@@ -157,6 +157,5 @@ def _history(stored: list[Classifier], present: Classifier | None) -> list[Class
 
 def _padded(classifier: Classifier, latents: np.ndarray, classes: int) -> np.ndarray:
     """Logits [n, C]; a class that was met later has no chance."""
-    kernel, bias = classifier.head
-    logits = latents @ kernel + bias
-    return np.pad(logits, ((0, 0), (0, classes - logits.shape[1])), constant_values=-1e9).astype(np.float64)
+    logits = classifier.head.logits(latents)
+    return np.pad(logits, ((0, 0), (0, classes - logits.shape[1])), constant_values=-np.inf).astype(np.float64)
