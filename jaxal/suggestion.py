@@ -238,9 +238,9 @@ def _checked(
         raise ValueError(f"labels are of type {known.dtype}; whole numbers are expected, -1 where a label is not known")
     if classes is not None and classes < 1:
         raise ValueError(f"classes is {classes}; it must be 1 or more")
-    if known.min() < -1 or known.max() > (most := known.max() if classes is None else classes - 1):
-        last = f"; with {classes} classes they are -1 to {most}" if classes else "; they are -1 or more"
-        raise ValueError(f"labels are {known.min()} to {known.max()}{last}")
+    if known.min() < -1 or (classes is not None and known.max() >= classes):
+        right = "-1 or more" if classes is None else f"-1 to {classes - 1}, with {classes} classes"
+        raise ValueError(f"labels are {known.min()} to {known.max()}; they must be {right}")
     if waiting.size and not 0 <= waiting.min() <= waiting.max() < pool.size:
         raise ValueError(f"pending rows are {waiting.min()} to {waiting.max()}; they are 0 to {pool.size - 1}")
     if n < 0:

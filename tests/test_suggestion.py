@@ -217,7 +217,7 @@ def test_missing_values_become_medians():
     [
         ({"labels": np.zeros(3, int)}, r"labels have shape \(3,\); one for each of the pool's 200 rows is expected"),
         ({"labels": np.zeros(POOL)}, "labels are of type float64; whole numbers are expected"),
-        ({"labels": np.full(POOL, 4), "classes": 3}, "labels are 4 to 4; with 3 classes they are -1 to 2"),
+        ({"labels": np.full(POOL, 4), "classes": 3}, "labels are 4 to 4; they must be -1 to 2, with 3 classes"),
         ({"labels": np.full(POOL, -2)}, "labels are -2 to -2"),
         ({"classes": 0}, "classes is 0; it must be 1 or more"),
         ({"pending": [200]}, "pending rows are 200 to 200; they are 0 to 199"),

@@ -5,24 +5,27 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import tyro
 
 from jaxal.cli.flags import FLAT, Embed, Evaluate, List, Report, Request, Run
+from jaxal.cli.label_flags import LABEL_COMMANDS, LabelRequest, Next
 from jaxal.config import PARTS, InputsConfig, SettingError
 from jaxal.presets import PRESETS
 from jaxal.report.asked import read_config
 
-COMMANDS: dict[str, type[Request]] = {
+COMMANDS: dict[str, type[Request | Next]] = {
     "run": Run,
     "evaluate": Evaluate,
     "embed": Embed,
     "report": Report,
     "list": List,
+    "next": Next,
 }
+LABEL = "Label your own images: ask, tell, and see when to stop; `jaxal label` lists its commands."
 
 
 def main(leave: Callable[[int], NoReturn] = os._exit) -> None:
@@ -36,9 +39,14 @@ def main(leave: Callable[[int], NoReturn] = os._exit) -> None:
         request = parse(arguments)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's alarms about slow compilation
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # those reads, again
-        from jaxal.cli import commands
+        if isinstance(request, LabelRequest):
+            from jaxal.cli import label
 
-        commands.execute(request, shlex.join(["jaxal", *arguments]))
+            label.execute(request)
+        else:
+            from jaxal.cli import commands
+
+            commands.execute(request, shlex.join(["jaxal", *arguments]))
     except OSError as error:
         _tell(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
         leave(2)
@@ -58,21 +66,23 @@ def _tell(message: str) -> None:
     print(f"jaxal: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
-def parse(arguments: list[str]) -> Request:
+def parse(arguments: list[str]) -> Request | LabelRequest:
     """The command that the arguments ask for. What the parser itself finds wrong, it prints, and exits with status 2.
 
     Raises:
       ValueError, SettingError: one line, for what else is wrong with them.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview())
+        _show("jaxal", {name: command.__doc__ or "" for name, command in COMMANDS.items()} | {"label": LABEL})
         raise SystemExit(0 if arguments else 2)
     if arguments[0] == "--version":
         print(f"jaxal {importlib.metadata.version('jaxal')}")
         raise SystemExit
     name, *rest = arguments
+    if name == "label":
+        return _parse_label(rest)
     if name not in COMMANDS:
-        raise ValueError(f"unknown command {name!r}; there are {', '.join(COMMANDS)}")
+        raise ValueError(f"unknown command {name!r}; there are {', '.join([*COMMANDS, 'label'])}")
     default: Any = None
     if name == "run":
         default = _from_preset(_given("--preset", rest))
@@ -81,6 +91,16 @@ def parse(arguments: list[str]) -> Request:
     return tyro.cli(
         COMMANDS[name], prog=f"jaxal {name}", args=rest, default=default, config=(tyro.conf.AvoidSubcommands,)
     )
+
+
+def _parse_label(arguments: list[str]) -> LabelRequest:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        _show("jaxal label", {name: command.__doc__ or "" for name, command in LABEL_COMMANDS.items()}, "DIR ...")
+        raise SystemExit(0 if arguments else 2)
+    name, *rest = arguments
+    if name not in LABEL_COMMANDS:
+        raise ValueError(f"unknown command 'label {name}'; there are label {', '.join(LABEL_COMMANDS)}")
+    return tyro.cli(LABEL_COMMANDS[name], prog=f"jaxal label {name}", args=rest)
 
 
 def _given(flag: str, arguments: list[str]) -> str:
@@ -120,6 +140,8 @@ def _flag(error: SettingError) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _overview() -> str:
-    lines = [f"  {name:10s} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
-    return "\n".join(["usage: jaxal COMMAND ...; jaxal COMMAND --help tells its flags", "", *lines])
+def _show(program: str, commands: Mapping[str, str], arguments: str = "...") -> None:
+    """Prints what commands there are, and the first line of what each does."""
+    print(f"usage: {program} COMMAND {arguments}; {program} COMMAND --help tells its flags\n")
+    for name, about in commands.items():
+        print(f"  {name:10s} {about.splitlines()[0]}")

@@ -74,7 +74,7 @@ def read(dataset: Dataset, config: Reading, keep_images: bool = False) -> Read:
         raise DataError(f"{dataset.name}: holds images; name an --encoder, such as resnet50 or efficientnet-lite0")
     encoder = make_encoder(config.encoder, **config.encoder_options)
     weights = load_weights(encoder, config.weights or None)
-    options = {
+    options: dict[str, Any] = {
         "cache_dir": config.cache,
         "image_size": config.image_size or None,
     }
@@ -104,7 +104,7 @@ def with_noise(read_: Read, splits: Sequence[Split], config: InputsConfig, seed:
     draw, distort = jax.random.split(jax.random.key(seed))
     rows, moved = noisy_copies(draw, splits, config.noise, len(dataset))
     told: list[str] = []
-    options = {**reader.options, "rows": rows, "noise": Noise(distort), "tell": told.append}
+    options: dict[str, Any] = {**reader.options, "rows": rows, "noise": Noise(distort), "tell": told.append}
     copies = embed(dataset, reader.encoder, reader.variables, **options)
     joined = np.concatenate([latents, copies])
     noisy = replace(dataset, inputs=latents).take(np.r_[: len(dataset), rows])

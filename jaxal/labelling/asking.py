@@ -135,7 +135,7 @@ def ask(
         if questions:
             deliver(questions, advice.version)
 
-        def decide(state: State, questions=questions, version=advice.version) -> list[Entry]:
+        def decide(state: State, questions: list[Question] = questions, version: str = advice.version) -> list[Entry]:
             if not questions or not all(_is_free(state, state.place[question.file]) for question in questions):
                 return []
             body = {"policy": chooser.name, "classifier": version, "questions": [q._asdict() for q in questions]}

@@ -8,6 +8,7 @@ is chosen there, under Settings, Model.
 
 import threading
 import xml.etree.ElementTree
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +21,11 @@ from starlette.routing import Route
 
 from jaxal.data.dataset import DataError
 from jaxal.labelling import label_studio
-from jaxal.labelling.answers import check_class, record
+from jaxal.labelling.answers import Summary, check_class, record
 from jaxal.labelling.asking import ask, classifier_now, version_of
 from jaxal.labelling.choosing import Chooser
 from jaxal.labelling.project import Entry, Project
-from jaxal.labelling.state import RESERVED
+from jaxal.labelling.state import RESERVED, State
 from jaxal.labelling.tables import Names
 from jaxal.labelling.web import Access, Guard, read_object, told
 
@@ -55,7 +56,7 @@ def make_app(project: Project, chooser: Chooser, access: Access, who: str) -> St
     def setup(body: dict[str, Any]) -> dict[str, Any]:
         controls = read_controls(body.get("schema"))
 
-        def decide(state) -> list[Entry]:
+        def decide(state: State) -> list[Entry]:
             new = [name for name in controls.choices if name not in state.classes and name.casefold() not in RESERVED]
             names = list(state.classes)
             for name in new:
@@ -107,7 +108,7 @@ def make_app(project: Project, chooser: Chooser, access: Access, who: str) -> St
             return {"changed": f"{_deleted(project, body)} withdrawn"}
         return {}
 
-    def endpoint(work, status: int = 200):
+    def endpoint(work: Callable[[dict[str, Any]], dict[str, Any]], status: int = 200) -> Any:
         async def answer(request: Request) -> JSONResponse:
             return JSONResponse(await run_in_threadpool(work, await read_object(request)), status)
 
@@ -145,7 +146,7 @@ def read_controls(config: Any) -> Controls:
     raise DataError("field label_config or schema: it has no <Choices>, which is what jaxal can answer")
 
 
-def _written(project: Project, body: dict[str, Any]):
+def _written(project: Project, body: dict[str, Any]) -> Summary:
     """Takes in annotations that were made or changed."""
     annotations, tasks = body.get("annotation"), body.get("task")
     several: list[Any] = annotations if isinstance(annotations, list) else [annotations]
@@ -167,7 +168,7 @@ def _deleted(project: Project, body: dict[str, Any]) -> int:
     ids = [item.get("id") for item in given if isinstance(item, dict)] if isinstance(given, list) else []
     count = 0
 
-    def decide(state) -> list[Entry]:
+    def decide(state: State) -> list[Entry]:
         nonlocal count
         entries = []
         for number in ids:

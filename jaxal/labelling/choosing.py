@@ -15,7 +15,7 @@ class Suggest(Protocol):
     """How the next images are chosen."""
 
     def __call__(
-        self, pool: "PreparedPool", labels: np.ndarray, n: int, *, classes: int, pending: np.ndarray, key: Any
+        self, pool: "PreparedPool", labels: np.ndarray, n: int, /, *, classes: int, pending: np.ndarray, key: Any
     ) -> "Suggestion":
         """See `jaxal.suggest`."""
         ...
@@ -24,7 +24,7 @@ class Suggest(Protocol):
 class Prepare(Protocol):
     """How a pool is prepared for it."""
 
-    def __call__(self, latents: np.ndarray, *, survey: "Survey | None") -> "PreparedPool":
+    def __call__(self, latents: np.ndarray, /, *, survey: "Survey | None") -> "PreparedPool":
         """See `jaxal.prepare`."""
         ...
 

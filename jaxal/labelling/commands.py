@@ -8,7 +8,7 @@ import contextlib
 import getpass
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -72,7 +72,7 @@ def next_batch(
 
 
 def start(
-    folder: Path,
+    project: Path,
     *,
     images: Path | None,
     reading: Reading,
@@ -88,7 +88,7 @@ def start(
     """`jaxal label start`: makes a project; see `starting.start`."""
     chooser_of(strategy)
     notices = starting.start(
-        folder,
+        project,
         image_folder=images,
         table=table,
         classes=classes,
@@ -99,30 +99,30 @@ def start(
         seed=seed,
         who=person(who),
     )
-    with Project(folder) as project:
-        state = project.state
+    with Project(project) as opened:
+        state = opened.state
         aside = sum(map(state.is_reserved, state.live))
-        told = f"{folder}: {len(state.files):,} images, {aside:,} of them set aside by lot for testing"
+        told = f"{project}: {len(state.files):,} images, {aside:,} of them set aside by lot for testing"
         return [*notices, f"{told}; classes: {few(state.classes) or 'those that are met'}"]
 
 
-def look_again(folder: Path, *, remove: Sequence[str] = (), who: str = "") -> list[str]:
+def look_again(project: Path, *, remove: Sequence[str] = (), who: str = "") -> list[str]:
     """`jaxal label images`: takes in the images that were added to the folder, and takes `remove` out."""
-    with Project(folder) as project:
+    with Project(project) as opened:
         if remove:
-            names = tables.Names(project.state)
+            names = tables.Names(opened.state)
             files = [names.find(tables.Cell(name, "--remove")) for name in remove]
-            project.write(lambda state: [Entry(person(who), "images_removed", {"files": files})])
+            opened.write(lambda state: [Entry(person(who), "images_removed", {"files": files})])
             return [f"removed: {few(files)}"]
-        new, notices = starting.look_again(project, person(who))
+        new, notices = starting.look_again(opened, person(who))
         return [*notices, f"{len(new):,} new images{': ' + few(new) if new else ''}"]
 
 
 def change_classes(
-    folder: Path, *, add: Sequence[str] = (), rename: tuple[str, str] | None = None, who: str = ""
+    project: Path, *, add: Sequence[str] = (), rename: tuple[str, str] | None = None, who: str = ""
 ) -> list[str]:
     """`jaxal label classes`: new classes, or a new name for one; the labels given so far go with it."""
-    with Project(folder) as project:
+    with Project(project) as opened:
 
         def decide(state: State) -> list[Entry]:
             names = list(state.classes)
@@ -138,12 +138,12 @@ def change_classes(
                 entries.append(Entry(person(who), "class_renamed", {"name": old, "to": new}))
             return entries
 
-        project.write(decide)
-        return [f"classes: {few(project.state.classes) or 'none'}"]
+        opened.write(decide)
+        return [f"classes: {few(opened.state.classes) or 'none'}"]
 
 
 def next_(
-    folder: Path,
+    project: Path,
     n: int,
     *,
     strategy: str = "",
@@ -155,70 +155,70 @@ def next_(
 ) -> list[str]:
     """`jaxal label next`: asks about n images, and writes them to a table, a sheet or Label Studio tasks."""
     _at_least_one(n)
-    with Project(folder) as project:
-        file = out or folder / NAMES[format]
-        chooser = _chooser(project, strategy, chooser_of)
-        deliver = partial(_write, project, chooser.name, format, file, image_prefix)
-        questions = ask(project, chooser, n, person(who), deliver)
-        return _said(questions, file, len(project.state.pending))
+    with Project(project) as opened:
+        file = out or project / NAMES[format]
+        chooser = _chooser(opened, strategy, chooser_of)
+        deliver = partial(_write, opened, chooser.name, format, file, image_prefix)
+        questions = ask(opened, chooser, n, person(who), deliver)
+        return _said(questions, file, len(opened.state.pending))
 
 
-def add(folder: Path, files: Sequence[Path], *, who: str = "", new_classes: bool = False) -> list[str]:
+def add(project: Path, files: Sequence[Path], *, who: str = "", new_classes: bool = False) -> list[str]:
     """`jaxal label add`: takes in answers, from tables (.csv) or Label Studio's export (.json).
 
     Each file is taken whole or not at all; the same file again changes nothing.
     """
     if not files:
         raise ValueError("no file of answers is given; give a .csv table or a .json export of Label Studio")
-    with Project(folder) as project:
+    with Project(project) as opened:
         lines = []
         for path in files:
-            state = project.refresh()
+            state = opened.refresh()
             if path.suffix.lower() == ".json":
                 told = label_studio.read_export(path, state)
             else:
                 told = tables.read_answers(path, state, person(who))
-            lines.append(f"{path}: {answers.record(project, told, new_classes=new_classes)}")
-        lines += [f"disputed: {dispute.file}" for dispute in answers.disputes(project.state)]
+            lines.append(f"{path}: {answers.record(opened, told, new_classes=new_classes)}")
+        lines += [f"disputed: {dispute.file}" for dispute in answers.disputes(opened.state)]
         return lines
 
 
-def status(folder: Path, *, chooser_of: ChooserOf = chooser_for) -> list[str]:
+def status(project: Path, *, chooser_of: ChooserOf = chooser_for) -> list[str]:
     """`jaxal label status`: where the project stands, and whether to go on."""
-    with Project(folder) as project:
-        return standing(project, _chooser(project, "", chooser_of)).lines()
+    with Project(project) as opened:
+        return standing(opened, _chooser(opened, "", chooser_of)).lines()
 
 
-def export(folder: Path, out: Path, *, image_prefix: str = "") -> list[str]:
+def export(project: Path, out: Path, *, image_prefix: str = "") -> list[str]:
     """`jaxal label export`: the answers, as a table (.csv), for Label Studio (.json) or for `jaxal run` (.npz)."""
-    with Project(folder) as project:
-        state = project.state
+    with Project(project) as opened:
+        state = opened.state
         if out.suffix == ".csv":
             exporting.write_text(out, tables.answers_csv(state))
         elif out.suffix == ".json":
             prefix = image_prefix or label_studio.prefix_of(state.settings.images)
             exporting.write_text(out, json.dumps(label_studio.export(state, prefix), ensure_ascii=False, indent=1))
         elif out.suffix == ".npz":
-            exporting.write_npz(out, project)
+            exporting.write_npz(out, opened)
         else:
             right = "it must end in .csv (table), .json (Label Studio) or .npz (`jaxal run`)"
             raise SettingError("", "out", f"is {out}; {right}")
     return [str(out)]
 
 
-def predict(folder: Path, out: Path, *, images: Path | None = None, chooser_of: ChooserOf = chooser_for) -> list[str]:
+def predict(project: Path, out: Path, *, images: Path | None = None, chooser_of: ChooserOf = chooser_for) -> list[str]:
     """`jaxal label predict`: calibrated probabilities of new images, or of the project's own without a label.
 
     Writes a table to `out` (.csv) and, beside it, the classifier (.npz); see `predicting`.
     """
     if out.suffix != ".csv":
         raise SettingError("", "out", f"is {out}; it must end in .csv")
-    with Project(folder) as project:
-        return predicting.predict(project, out, _chooser(project, "", chooser_of), images)
+    with Project(project) as opened:
+        return predicting.predict(opened, out, _chooser(opened, "", chooser_of), images)
 
 
 def serve(
-    folder: Path,
+    project: Path,
     *,
     strategy: str = "",
     host: str = "127.0.0.1",
@@ -227,18 +227,19 @@ def serve(
     batch: int = 5,
     who: str = "",
     chooser_of: ChooserOf = chooser_for,
-) -> None:
+) -> list[str]:
     """`jaxal label serve`: the page to label on, until it is interrupted; prints its address."""
     with _extra():
         from jaxal.labelling import server, web
 
-    with Project(folder) as project:
-        chooser = _chooser(project, strategy, chooser_of)
-        web.run(lambda access: server.make_app(project, chooser, batch, access, person(who)), host, port, token)
+    with Project(project) as opened:
+        chooser = _chooser(opened, strategy, chooser_of)
+        web.run(lambda access: server.make_app(opened, chooser, batch, access, person(who)), host, port, token)
+    return [f"stopped; the answers are in {project}"]
 
 
 def backend(
-    folder: Path,
+    project: Path,
     *,
     strategy: str = "",
     host: str = "127.0.0.1",
@@ -246,20 +247,21 @@ def backend(
     token: str = "",
     who: str = "",
     chooser_of: ChooserOf = chooser_for,
-) -> None:
+) -> list[str]:
     """`jaxal label backend`: Label Studio's ML backend, until it is interrupted; prints its address."""
     with _extra():
         from jaxal.labelling import backend as application
         from jaxal.labelling import web
 
-    with Project(folder) as project:
-        chooser = _chooser(project, strategy, chooser_of)
-        make = lambda access: application.make_app(project, chooser, access, person(who))
+    with Project(project) as opened:
+        chooser = _chooser(opened, strategy, chooser_of)
+        make = lambda access: application.make_app(opened, chooser, access, person(who))
         web.run(make, host, port, token, application.HINT)
+    return [f"stopped; the answers are in {project}"]
 
 
 @contextlib.contextmanager
-def _extra() -> Iterator[None]:
+def _extra() -> Generator[None]:
     """Where what serving needs is imported; it may not be installed."""
     try:
         yield

@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -102,7 +102,7 @@ class Log:
         return [Event(id, at, who, kind, json.loads(body)) for id, at, who, kind, body in rows]
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Callable[[str, str, dict[str, Any]], Event]]:
+    def writing(self) -> Generator[Callable[[str, str, dict[str, Any]], Event]]:
         """Holds off other writers, and gives (who, kind, body) -> event, which appends.
 
         What is read inside stays true until the end. All that was appended is on the disk when the block has ended, or
@@ -148,7 +148,7 @@ class Log:
         return None if row is None else _classifier(*row)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self) -> Generator[None]:
         """SQLite's errors as lines."""
         try:
             yield

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def predict(project: Project, out: Path, chooser: Chooser, folder: Path | None) 
     """Writes calibrated probabilities of the images in `folder`, or else of the project's without a label, to a table.
 
     The table has the columns file, predicted, probability, and one a class. The classifier goes beside it: `kernel`
-    [D, C], `bias` [C], `temperature` [], `class_names` [C], `version`, and `reading` (JSON: how images are embedded);
+    [D, C], `bias` [C], `temperature` [], `class_names` [C], `version`, and `reading` (JSON: how images are read);
     probabilities are softmax((latents @ kernel + bias) / temperature). Returns notices and the paths.
 
     Raises:
@@ -54,7 +55,7 @@ def predict(project: Project, out: Path, chooser: Chooser, folder: Path | None) 
     probabilities = classifier.head.probabilities(latents, calm)
     write_text(out, _table(files, probabilities, names))
     beside = out.with_suffix(".npz")
-    _save(beside, classifier, calm, names, state.settings.reading)
+    _save(beside, classifier, calm, state)
     return [*notices, str(out), str(beside)]
 
 
@@ -67,13 +68,13 @@ def _table(files: Sequence[str], probabilities: np.ndarray, names: Sequence[str]
     return text.getvalue()
 
 
-def _save(path: Path, classifier: Classifier, calm: float, names: Sequence[str], reading: dict) -> None:
-    arrays = {
+def _save(path: Path, classifier: Classifier, calm: float, state: State) -> None:
+    arrays: dict[str, Any] = {
         "kernel": classifier.head.kernel,
         "bias": classifier.head.bias,
         "temperature": np.float32(calm),
-        "class_names": np.array(names),
+        "class_names": np.array(state.classes[: len(classifier.head.bias)]),
         "version": np.array(classifier.version),
-        "reading": np.array(json.dumps(reading)),
+        "reading": np.array(json.dumps(state.settings.reading | {"scales": state.scales})),
     }
     write_file(path, lambda file: np.savez(file, **arrays))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
 
 ENOUGH_TESTS = 10  # below, no sentence is built on the accuracy
 RESAMPLES = 200  # of the test images, for the interval of a forecast
@@ -70,6 +69,8 @@ def accuracy(right: np.ndarray) -> Accuracy:
     tests, hits = len(right), int(np.sum(right))
     if not tests:
         return Accuracy(0, 0, 0.0, 1.0)
+    from scipy import stats  # here, as it takes long to import and few commands need it
+
     interval = stats.binomtest(hits, tests).proportion_ci(0.95, method="wilson")
     return Accuracy(hits, tests, float(interval.low), float(interval.high))
 
@@ -91,6 +92,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     if not len(labels):
         return 1.0
+    from scipy import optimize
+
     found: Any = optimize.minimize_scalar(loss, bounds=(-3, 3), method="bounded")
     return math.exp(found.x)
 

@@ -1,7 +1,7 @@
 """The page to label on, as an application: the page itself, the images, and what it asks and tells."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -40,7 +40,7 @@ def make_app(project: Project, chooser: Chooser, batch: int, access: Access, who
     desk: list[Desk] = []
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         del app
         desk.append(Desk(project, chooser, batch, who))
         try:

@@ -50,6 +50,8 @@ def start(
         raise SettingError("", "test_share", f"is {test_share}; it must be at least 0 and below 1")
     if not expire_hours > 0:
         raise SettingError("", "expire_hours", f"is {expire_hours}; it must be greater than 0")
+    if image_folder is not None and folder.resolve().is_relative_to(image_folder.resolve()):
+        raise DataError(f"{folder}: inside the folder of images; give a folder for the project beside it")
     if (folder / log.NAME).exists():
         raise DataError(f"{folder}: a labelling project already; go on with `jaxal label next {folder}`")
     if reading.weights and Path(reading.weights).is_file():

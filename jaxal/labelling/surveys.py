@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,5 +53,5 @@ def _read(path: Path) -> "Survey | None":
 
 
 def _write(path: Path, survey: "Survey") -> None:
-    arrays = {"latents_mean": survey.mean, "latents_scale": survey.scale, **survey.geometry._asdict()}
+    arrays: dict[str, Any] = {"latents_mean": survey.mean, "latents_scale": survey.scale, **survey.geometry._asdict()}
     write_sealed(path, lambda file: np.savez(file, **arrays))
