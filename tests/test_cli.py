@@ -343,6 +343,10 @@ BAD = [
     ("run --encoder vgg", "--encoder is 'vgg'; it must be among pixels, resnet18"),
     ("run --strategies margin luck", f"--strategies is 'luck'; it must be among {', '.join(STRATEGIES)}, or all"),
     ("run --strategies", "--strategies is ()"),
+    (
+        "run --strategies margin greedy_oracle --probe.solver gd",
+        "--strategies holds greedy_oracle, which can only be had with --classifier linear_probe and --probe.solver",
+    ),
     ("run --plugins none.py", "none.py: no such file; --plugins takes Python files"),
     ("list cheeses", "unknown kind 'cheeses'; there are datasets, encoders, strategies"),
     # values

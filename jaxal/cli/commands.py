@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxal.build import check_room, classifier_for, resolved
+from jaxal.build import allowed_strategies, check_room, classifier_for, resolved
 from jaxal.cli import listing, plan, resumable, run_folders
 from jaxal.cli.flags import Embed, Evaluate, List, Report, Request, Run
 from jaxal.config import Config, InputsConfig, SettingError
@@ -220,14 +220,16 @@ def _overridden(config: Config, request: Evaluate) -> Config:
     given = {name: value for name, value in vars(request).items() if value is not None}
     environment = {n: given[n] for n in ("budget", "batch", "batch_selection", "classifier") if n in given}
     evaluation = {name: given[name] for name in ("seeds", "starts", "strategies") if name in given}
-    return dataclasses.replace(
+    changed = dataclasses.replace(
         config,
         inputs=request.inputs,
         probe=request.probe,
         finetune=request.finetune,
         environment=dataclasses.replace(config.environment, **environment),
-        evaluation=dataclasses.replace(config.evaluation, **evaluation),
     )
+    saved = allowed_strategies(changed, config.evaluation.strategies)  # the classifier may be another one now
+    settings = dataclasses.replace(config.evaluation, **{"strategies": saved, **evaluation})
+    return dataclasses.replace(changed, evaluation=settings)
 
 
 def _finish(folder: Path, results: Results) -> None:

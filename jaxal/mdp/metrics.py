@@ -110,9 +110,9 @@ REWARDS: Registry[Metric] = Registry(
     "reward",
     {
         **METRICS,
-        "soft_accuracy": soft_accuracy,
         "probability": true_class_probability,
         "log_loss": negative_log_loss,
+        "soft_accuracy": soft_accuracy,
     },
 )
 """What a reward may be the gain in."""

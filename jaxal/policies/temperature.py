@@ -41,5 +41,5 @@ def calibration_error(logits: jax.Array, labels: jax.Array, used: jax.Array) -> 
     chex.assert_rank([logits, labels, used], [2, 1, 1])
     confidence = jnp.max(jax.nn.softmax(logits), -1)
     right = (jnp.argmax(logits, -1) == labels).astype(jnp.float32)
-    members = jax.nn.one_hot(jnp.clip(jnp.ceil(confidence * BINS) - 1, 0, BINS - 1), BINS, axis=0) * used
+    members = jax.nn.one_hot(jnp.ceil(confidence * BINS).astype(jnp.int32) - 1, BINS, axis=0) * used
     return jnp.sum(jnp.abs(members @ (right - confidence))) / jnp.maximum(jnp.sum(used), 1)
