@@ -199,6 +199,12 @@ def typiclust(batch: int) -> Score:
     return score
 
 
+def tcm(batch: int) -> Score:
+    """TypiClust for three steps, then the margin."""
+    first = typiclust(batch)
+    return lambda v: first(v) if v.step < 3 else margin(v)
+
+
 def density_of(points: np.ndarray) -> np.ndarray:
     """TypiClust's typicality of each point among `points`: inverse mean distance to its nearest neighbours."""
     neighbours = min(20, len(points) // 2)

@@ -1,6 +1,6 @@
 """Evaluation: every strategy from the same initial sets, with the numbers that its episodes have."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -17,9 +17,9 @@ from jaxal.mdp.environment import Environment, holdout_logits
 from jaxal.mdp.metrics import METRICS
 from jaxal.policies import STRATEGIES
 from jaxal.policies.ddqn import make_agent
-from jaxal.policies.typiclust import clusterings
+from jaxal.policies.strategy import Setting
 from jaxal.report.summary import Curves
-from jaxal.tasks.task import Task, select
+from jaxal.tasks.task import Task, select, standardise
 
 STEPS, STATE, BATCH, STARTS, SEEDS = 4, 10, 2, 3, 2
 SETTINGS = EnvironmentConfig(batch=BATCH, action_features=("score", "margin"))
@@ -52,16 +52,28 @@ def stage() -> Stage:
     environment = worlds[0].environment
     agent = make_agent(AgentConfig(hidden=(8,)), STATE, SETTINGS.action_features, BATCH)
     stack = lambda trees: jax.tree.map(lambda *x: jnp.stack(x), *trees)
-    plans = [clusterings(dataset.inputs[w.rows.pool], 3 + BATCH * np.arange(STEPS), BATCH, 70, 0) for w in worlds]
+    config = Config(environment=SETTINGS)
+    settings = [
+        Setting(
+            config=config,
+            seed=seed,
+            classes=3,
+            latents=standardise(dataset.inputs[w.rows.pool])[0],
+            labels=np.asarray(w.task.pool_labels),
+            labels_before=3 + BATCH * np.arange(STEPS),
+            learned=None,
+        )
+        for seed, w in enumerate(worlds)
+    ]
     q = jax.tree_util.Partial(agent.values, stack([agent.init(jax.random.key(i)).params for i in range(SEEDS)]))
-    params = {
+    params: dict[str, Any] = {
         "ddqn": q,
         "untrained_q": q,
         "linear_cem": jnp.array([[1.0, -1.0]] * SEEDS),
-        "typiclust": stack(plans),
-        "balanced_oracle": jnp.stack([w.task.pool_labels for w in worlds]),
     }
-    config = Config(environment=SETTINGS)
+    for name, strategy in STRATEGIES.items():
+        if name not in params and strategy.prepare is not None:
+            params[name] = stack([strategy.prepare(setting) for setting in settings])
     contenders = {n: Contender(s, s.picks_in_sequence(config), params.get(n)) for n, s in STRATEGIES.items()}
     empty = Stage(environment, contenders, stack([w.bank for w in worlds]), {})
     with jax.debug_key_reuse(False):
