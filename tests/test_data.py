@@ -1,6 +1,7 @@
 """Data sets: every bad value is repaired with a notice or refused in one line, and no held-out row leaks."""
 
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -12,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn import datasets
+from sklearn.linear_model import LogisticRegression
 
 from jaxal.data.arrays import from_arrays
 from jaxal.data.dataset import DataError, fill_missing
 from jaxal.data.load import BUNDLED, PUBLISHED, load
+from jaxal.data.wording import printable
 
 TEXTURE = Path(__file__).parents[2] / "shared/data/kather2016/texture80.npz"
 N = 12
@@ -60,15 +63,28 @@ REFUSED = {
     "X of objects": ({"X": X.astype(object)}, ["X holds Python objects"]),
     "y of objects": ({"y": np.array(["a", None] * 6, object)}, ["y holds Python objects"]),
     "nothing varies": ({"X": np.ones((N, 2))}, ["no column of X varies"]),
-    "channels first": ({"X": np.moveaxis(TILES, -1, 1)}, ["(12, 3, 5, 4)", "last axis"]),
+    "five channels": ({"X": np.zeros((N, 7, 6, 5), np.uint8)}, ["(12, 7, 6, 5)", "1, 3 or 4 channels, last or second"]),
     "images beyond 0..1": ({"X": TILES / 100.0}, ["float64 images", "fractions 0..1"]),
     "negative images": ({"X": TILES.astype(np.int16) - 5}, ["int16 images from -5"]),
     "images with NaN": ({"X": changed(TILES / 255.0, (0, 0, 0, 0), np.nan)}, ["images from nan"]),
     "short y": ({"y": Y[:-1]}, ["y has shape (11,)", "12 rows"]),
-    "one-hot y": ({"y": np.eye(3)[Y]}, ["y has shape (12, 3)"]),
+    "several labels a row": (
+        {"y": np.eye(3)[Y] + np.eye(3)[np.minimum(Y + 1, 2)] > 0},
+        ["y is one-hot, and 8 rows", "first: row 0, with 2"],
+    ),
+    "no class in a row": ({"y": changed(np.eye(3)[Y], 5, 0)}, ["1 rows have no class", "first: row 5, with 0"]),
+    "probabilities as y": ({"y": np.full((N, 3), 1 / 3)}, ["y has shape (12, 3)", "one-hot columns of 0 and 1"]),
+    "one-hot strings": ({"y": np.full((N, 3), "0")}, ["y has shape (12, 3)"]),
     "scalar y": ({"y": np.array(1)}, ["y has shape ()"]),
-    "NaN in y": ({"y": changed(Y, 4, np.nan)}, ["y is missing in 1 rows", "row 4"]),
-    "empty labels": ({"y": np.array(["a", "b", ""] * 4)}, ["y is missing in 4 rows", "row 2"]),
+    "no labels": ({"y": np.full(N, np.nan)}, ["no row has a label (y is NaN)"]),
+    "no labels but empty ones": ({"y": np.full(N, "")}, ["no row has a label (y is empty)"]),
+    "one class and unlabelled rows": ({"y": np.array([1.0, np.nan] * 6)}, ["one class only (1)"]),
+    "class names that are not UTF-8": (
+        {"class_names": ["a", "b", "c\udcff"]},
+        [r"'c\udcff' is no class name in UTF-8"],
+    ),
+    "short names": ({"names": ["a"]}, ["names has shape (1,)"]),
+    "too few feature names": ({"feature_names": ["a"]}, ["feature_names has shape (1,)", "each of 3 columns"]),
     "fractional y": ({"y": changed(Y, 4, 0.5)}, ["y holds 0.5"]),
     "infinite y": ({"y": changed(Y, 4, np.inf)}, ["y holds inf"]),
     "dates as y": ({"y": np.arange(N).astype("datetime64[D]")}, ["y has type datetime64"]),
@@ -131,7 +147,25 @@ REPAIRED = {
         {"class_names": ["a", "b", "c", "d"]},
         ["classes without a row left out: d"],
     ),
-    "another array": ({"feature_names": ["u", "v", "w"]}, ["not used in good.npz: feature_names"]),
+    "another array": ({"weights": ["u", "v", "w"]}, ["not used in good.npz: weights"]),
+    "feature names": (
+        {"X": changed(X, (slice(None), 2), 5), "feature_names": ["u", "v", "w"]},
+        ["constant columns, not used: w"],
+    ),
+    "one-hot y": ({"y": np.eye(3, dtype=bool)[Y]}, ["y is one-hot, read as the numbers of its columns"]),
+    "channels first": (
+        {"X": np.moveaxis(TILES.repeat(2, 2), -1, 1)},
+        ["X has shape (12, 3, 5, 8): read as 3 channels of 5 x 8"],
+    ),
+    "opaque images": (
+        {"X": np.concatenate([TILES, np.full_like(TILES[..., :1], 255)], -1)},
+        ["the fourth channel, opacity, is 255 everywhere and was left out"],
+    ),
+    "transparent images": (
+        {"X": np.concatenate([TILES, TILES[..., :1]], -1)},
+        ["transparency laid on white (the fourth channel is opacity)"],
+    ),
+    "ten-bit images": ({"X": TILES.astype(np.uint16) * 4}, ["uint16 images brought to 8 bits (1023 is white)"]),
     "images": ({"X": TILES}, []),
     "deep images": (
         {"X": TILES.astype(np.uint16) * 16},
@@ -144,7 +178,8 @@ REPAIRED = {
 def test_repaired_with_a_notice(case, tmp_path):
     arrays, notices = REPAIRED[case]
     dataset = load(save(tmp_path / "good.npz", **{"X": X, "y": Y, **arrays}))
-    assert list(dataset.notices) == notices
+    told = [notice for notice in dataset.notices[1:] if not notice.startswith("classes with too few rows")]
+    assert told == notices
     assert dataset.name == "good"
     assert dataset.labels.dtype == np.int32
     assert set(dataset.labels) == set(range(len(dataset.classes)))
@@ -177,9 +212,10 @@ def test_fill_is_the_median_of_the_pool_alone(seed, share):
     np.testing.assert_array_equal(fill_missing(x, pool)[pool], filled[pool])
 
 
+NUMBERS = st.integers(-5, 5).filter(lambda value: value != -1)  # which may stand for no label
 LABELS = st.one_of(
-    st.lists(st.integers(-5, 5), min_size=2, max_size=30),
-    st.lists(st.integers(-5, 5).map(float), min_size=2, max_size=30),
+    st.lists(NUMBERS, min_size=2, max_size=30),
+    st.lists(NUMBERS.map(float), min_size=2, max_size=30),
     st.lists(st.text("ab\n é", min_size=1, max_size=3), min_size=2, max_size=30),
     st.lists(st.booleans(), min_size=2, max_size=30),
 )
@@ -197,8 +233,100 @@ def test_every_row_keeps_its_class(labels):
     dataset = from_arrays("some", x, y)
     assert set(dataset.labels) == set(range(len(dataset.classes)))
     for value, label in zip(y.tolist(), dataset.labels, strict=True):
-        assert dataset.classes[label] == (f"{value:.0f}" if isinstance(value, float) else str(value))
+        assert dataset.classes[label] == (f"{value:.0f}" if isinstance(value, float) else printable(str(value)))
     assert all("\n" not in notice for notice in dataset.notices)
+
+
+UNLABELLED = {  # y, the rows with a label, the classes, the sign that is told
+    "minus one": (np.array([0, 1, -1, 2] * 3), [0, 1, 3], ("0", "1", "2"), "y is -1"),
+    "NaN": (np.array([0, 1, np.nan, 7] * 3), [0, 1, 3], ("0", "1", "7"), "y is NaN"),
+    "empty": (np.array(["b", "", "a", "b"] * 3), [0, 2, 3], ("a", "b"), "y is empty"),
+}
+
+
+@pytest.mark.parametrize("case", UNLABELLED)
+def test_unlabelled_rows_are_set_aside_and_counted(case, tmp_path):
+    y, places, classes, sign = UNLABELLED[case]
+    inside = np.isin(np.arange(N) % 4, places)
+    patients = np.array(["p2", "p0", "p9", "p1"] * 3)
+    dataset = load(save(tmp_path / "a.npz", X=X, y=y, groups=patients))
+    assert dataset.classes == classes
+    np.testing.assert_array_equal(dataset.inputs, X[inside])
+    assert [dataset.classes[label] for label in dataset.labels] == [
+        f"{v:.0f}" if case == "NaN" else str(v) for v in y[inside]
+    ]
+    assert dataset.names is not None and dataset.groups is not None
+    assert dataset.names.tolist() == [f"row {row}" for row in np.flatnonzero(inside)]
+    assert any(notice.startswith(f"3 rows without a label ({sign}") for notice in dataset.notices)
+    others = dataset.unlabelled
+    assert others is not None and len(others) == 3 and others.groups is not None
+    np.testing.assert_array_equal(others.inputs, X[~inside])
+    assert others.names.tolist() == [f"row {row}" for row in np.flatnonzero(~inside)]
+    numbers = {"p0": 0, "p1": 1, "p2": 2, "p9": 3}  # of patients with and without labels together
+    assert dataset.groups.tolist() == [numbers[p] for p in patients[inside]]
+    assert others.groups.tolist() == [numbers[p] for p in patients[~inside]]
+    part = dataset.take(np.array([2, 0]))
+    assert part.unlabelled is others
+    assert part.names is not None and part.names.tolist() == dataset.names[[2, 0]].tolist()
+
+
+def test_minus_one_is_a_class_where_nothing_else_makes_sense():
+    for y, names, classes in (
+        (np.array([-1, 1] * 6), None, ("-1", "1")),
+        (np.array([-2, -1, 1] * 4), None, ("-2", "-1", "1")),
+        (np.array([-1, 0, 1] * 4), ["bad", "so so", "good"], ("bad", "so so", "good")),
+        (np.array(["-1", "0", "1"] * 4), None, ("-1", "0", "1")),
+    ):
+        dataset = from_arrays("some", X, y, class_names=names)
+        assert (dataset.classes, len(dataset), dataset.unlabelled) == (classes, N, None)
+    named = from_arrays("some", X, np.array([-1, 0, 1] * 4), class_names=["a", "b"])
+    assert (named.classes, len(named)) == (("a", "b"), 8)
+
+
+def test_copies_of_unlabelled_images():
+    images, y = TILES.copy(), np.array([0, 1] * 3 + [-1] * 6)
+    y[2] = 2
+    images[5] = images[1]
+    images[7] = images[6]  # both without a label
+    images[8] = images[0]  # a copy of one that has a label
+    y = np.concatenate([y, [2]])
+    images = np.concatenate([images, TILES[:1] // 2])
+    dataset = from_arrays("some", images, y)
+    np.testing.assert_array_equal(dataset.inputs, images[[0, 1, 2, 3, 4, 12]])
+    assert dataset.unlabelled is not None
+    assert dataset.unlabelled.names.tolist() == ["row 6", "row 9", "row 10", "row 11"]
+
+
+def scored(X: np.ndarray, y: np.ndarray) -> float:
+    """How a simulation's inputs do: logistic regression on the first half, scored on the second."""
+    from jaxal.tasks.task import standardise
+
+    inputs = from_arrays("some", X, y).inputs
+    train, test = standardise(inputs[::2], inputs[1::2])
+    return LogisticRegression(C=100).fit(train, y[::2]).score(test, y[1::2])
+
+
+@pytest.mark.parametrize("form", [np.float64, np.float32])
+@pytest.mark.parametrize("scale, offset", [(1e-13, 0), (1e-37, 0), (0.5, 1e6), (1e-3, -4e3), (1e30, 0)])
+def test_features_of_any_scale_and_offset_do_alike(scale, offset, form):
+    """The whole way to what a classifier sees: no column is lost, whatever units it is in."""
+    data, y = datasets.load_wine(return_X_y=True)
+    columns = data / data.std(0)
+    straight = scored(columns, y)
+    assert straight > 0.9
+    again = scored((columns * scale + offset).astype(form), y)
+    assert again >= straight - (0.02 if form is np.float64 else 0.1)
+
+
+def test_columns_keep_their_values_where_float32_holds_them():
+    wide = np.stack([X[:, 0], X[:, 1] * 1e-13, X[:, 2] + 1e3, 1e6 + X[:, 0], np.arange(N) + 1.7e9, X[:, 1] * 1e-40], 1)
+    dataset = from_arrays("some", wide, Y, feature_names=np.array(["a", "b", "c", "d", "e", "f"]))
+    np.testing.assert_array_equal(dataset.inputs[:, :3], wide[:, :3].astype(np.float32))
+    expected = (wide - wide.min(0)) / (wide.max(0) - wide.min(0))
+    np.testing.assert_allclose(dataset.inputs[:, 3:], expected[:, 3:], atol=1e-6)
+    assert dataset.notices == ("columns brought to 0..1, since float32 cannot hold their differences: d, e, f",)
+    holed = changed(wide, (4, 3), np.nan)
+    assert np.isnan(from_arrays("some", holed, Y).inputs[4, 3])
 
 
 def test_class_names_meet_their_labels():
@@ -269,7 +397,7 @@ def test_groups_and_official_split(tmp_path):
     assert dataset.official.tolist() == np.array(["train", "val", "test"])[Y].tolist()
     part = dataset.take(np.array([4, 2])).noting("two rows")
     assert part.official is not None and part.official.tolist() == ["val", "test"]
-    assert part.notices == ("two rows",)
+    assert part.notices[-1] == "two rows"
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -313,8 +441,10 @@ def test_what_a_file_is_not(tmp_path):
         assert text in error_of(tmp_path / "f.npz")
     assert "no array X; it has data, y" in error_of(save(tmp_path / "k.npz", data=X, y=Y))
     assert "no array X and no array y" in error_of(save(tmp_path / "n.npz", data=X))
-    (tmp_path / "table.csv").write_text("1,2")
-    assert ".npz file or a folder" in error_of(tmp_path / "table.csv")
+    (tmp_path / "table.xls").write_text("1,2")
+    assert "a .npz, .csv, .tsv or .parquet file, or a folder" in error_of(tmp_path / "table.xls")
+    os.mkfifo(tmp_path / "pipe.npz")
+    assert error_of(tmp_path / "pipe.npz") == f"{tmp_path}/pipe.npz: not a regular file"
 
 
 def test_headers_that_lie(tmp_path):
@@ -380,7 +510,8 @@ def test_folder_of_images(tmp_path, monkeypatch):
 
 def test_patterns_are_not_ignored_in_silence(tmp_path):
     assert "`groups`" in error_of(save(tmp_path / "a.npz", X=X, y=Y), group_regex="(.)")
-    assert "label pattern" in error_of("digits", label_regex="(.)")
+    assert error_of("digits", label_regex="(.)") == "digits: --label-regex is for folders of images"
+    assert error_of("digits", label_column="x") == "digits: --label-column is for tables and folders of images"
 
 
 def test_tfds_names(tmp_path):
@@ -400,6 +531,6 @@ def test_nothing_heavy_is_imported_before_it_is_needed():
 @pytest.mark.skipif(not TEXTURE.exists(), reason=f"needs {'/'.join(TEXTURE.parts[-4:])} beside the project")
 def test_texture80():
     dataset = load(str(TEXTURE))
-    assert dataset.notices[0] == ("202 missing values in 42 rows and 6 columns: filled with the pool's medians")
+    assert dataset.notices[1] == ("202 missing values in 42 rows and 6 columns: filled with the pool's medians")
     assert np.bincount(dataset.labels).tolist() == [625] * 8
     assert np.isfinite(fill_missing(dataset.inputs, np.arange(0, 5000, 3))).all()

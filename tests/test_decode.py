@@ -10,7 +10,8 @@ from pydicom.uid import RLELossless
 from test_images import COLOURS, RAMP, dicom, encoded
 
 from jaxal.data.dataset import DataError
-from jaxal.data.decode import MAX_ASPECT, MAX_PIXELS, check_size, decode, fault
+from jaxal.data.decode import decode, look
+from jaxal.data.limits import MAX_ASPECT, MAX_PIXELS, check_size
 
 
 def error_of(data: bytes) -> str:
@@ -18,7 +19,7 @@ def error_of(data: bytes) -> str:
         decode(data, "scan")
     message = str(caught.value)
     assert "\n" not in message
-    assert message == f"scan: {fault(data)}"
+    assert message == f"scan: {look(data).fault}"
     return message
 
 
@@ -172,7 +173,7 @@ def test_smaller_copies_and_masks_in_a_tiff_are_no_pages():
         pyramid = paged(COLOURS, COLOURS[::2, ::2], COLOURS[::4, ::4], kind=kind)
         assert Image.open(io.BytesIO(pyramid)).n_frames == 3
         np.testing.assert_array_equal(decode(pyramid), COLOURS)
-        assert fault(pyramid) is None
+        assert look(pyramid).fault is None
 
 
 def test_of_an_animation_and_of_several_views_the_first_is_taken():

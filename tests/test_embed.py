@@ -1,8 +1,10 @@
 """Latents: equal to the encoder's by hand, computed once, safe to interrupt, to damage and to share."""
 
 import io
+import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,16 +170,53 @@ def test_interrupted_work_goes_on(scans, tmp_path):
     assert [path.suffix for path in (tmp_path / "part").iterdir()] == [".npy"]
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "other"])
-def test_damaged_files_are_replaced(scans, tmp_path, damage):
+DAMAGE = {
+    "cut": lambda data: data[:-100],
+    "empty": lambda data: b"",
+    "other": lambda data: b"PK\3\4 something else",
+    "one bit": lambda data: data[:200] + bytes([data[200] ^ 4]) + data[201:],
+    "no checksum": lambda data: data[:-16],
+    "longer": lambda data: data + b"x",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_files_are_told_and_replaced(scans, tmp_path, damage):
     whole = np.array(embed_pixels(scans, tmp_path))
     (final,) = tmp_path.iterdir()
-    data = {"cut": final.read_bytes()[:-100], "empty": b"", "other": b"PK\3\4 something else"}[damage]
-    final.write_bytes(data)
+    final.write_bytes(DAMAGE[damage](final.read_bytes()))
     part = tmp_path / f"{final.stem}.0-8.part"
-    part.write_bytes(data)
-    np.testing.assert_array_equal(embed_pixels(scans, tmp_path), whole)
+    part.write_bytes(final.read_bytes())
+    told = []
+    np.testing.assert_array_equal(embed_pixels(scans, tmp_path, tell=told.append), whole)
+    assert told == [f"{path}: damaged, and computed again" for path in (final, part)]
     assert list(tmp_path.iterdir()) == [final]
+    assert embed_pixels(scans, tmp_path, tell=told.append) is not None and len(told) == 2
+
+
+def test_every_flipped_bit_is_noticed(scans, tmp_path):
+    whole = np.array(embed_pixels(scans, tmp_path))
+    (final,) = tmp_path.iterdir()
+    data = final.read_bytes()
+    for place in np.random.default_rng(0).choice(8 * len(data), 40, replace=False):
+        damaged = bytearray(data)
+        damaged[place // 8] ^= 1 << (place % 8)
+        final.write_bytes(damaged)
+        told = []
+        np.testing.assert_array_equal(embed_pixels(scans, tmp_path, tell=told.append), whole)
+        assert len(told) == 1
+
+
+def test_what_killed_processes_left_is_cleaned(scans, tmp_path):
+    old, young = (tmp_path / f"{name}.tmp" for name in ("old", "young"))
+    parts = [tmp_path / f"{name}.0-8.part" for name in ("another", "forgotten")]
+    for path, age in ((old, 7200), (young, 60), (parts[0], 86400), (parts[1], 60 * 86400)):
+        path.write_bytes(b"x")
+        os.utime(path, (time.time() - age,) * 2)
+    embed_pixels(scans, tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".npy", ".tmp", ".part"}
+    assert not old.exists() and not parts[1].exists()
+    assert young.exists() and parts[0].exists()
 
 
 def test_two_processes_at_once(tmp_path):

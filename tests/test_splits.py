@@ -1,5 +1,6 @@
 """Splits: disjoint, stratified, never through a group, reproducible."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -11,14 +12,6 @@ from jaxal.config import SplitConfig
 from jaxal.data import splits
 from jaxal.data.dataset import DataError, Dataset
 from jaxal.data.splits import PARTS, split
-
-
-def grouped(n: int = 600, size: int = 6, seed: int = 0) -> Dataset:
-    """Groups of 1 to `size` rows; every group of one class."""
-    rng = np.random.default_rng(seed)
-    groups = np.repeat(np.arange(n), rng.integers(1, size + 1, n))[:n].astype(np.int32)
-    labels = (groups % 3 == 0).astype(np.int32)
-    return Dataset("grouped", np.zeros((n, 2), np.float32), labels, ("a", "b"), groups)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -53,26 +46,6 @@ def test_same_seed_same_split_other_seed_other_split(digits):
     for name in PARTS:
         np.testing.assert_array_equal(getattr(one, name), getattr(again, name))
         assert not np.array_equal(getattr(one, name), getattr(other, name))
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_no_group_crosses_a_boundary(seed):
-    dataset = grouped(seed=seed)
-    parts = split(dataset, SplitConfig(), seed)
-    assert dataset.groups is not None
-    homes = [set(dataset.groups[part]) for part in parts]
-    for i, one in enumerate(homes):
-        for other in homes[i + 1 :]:
-            assert not one & other
-
-
-def test_groups_leave_sizes_and_classes_near_what_was_asked():
-    dataset = grouped()
-    wanted = splits.sizes(len(dataset), SplitConfig())
-    for name, part in zip(PARTS, split(dataset, SplitConfig(), 0), strict=True):
-        assert wanted[name] - 6 <= len(part) <= wanted[name], name
-        share = np.mean(dataset.labels[part])
-        assert abs(share - np.mean(dataset.labels)) < 6 / len(part) + 0.02, name
 
 
 def test_the_paper_trains_and_compares_on_one_pool(digits):
@@ -130,6 +103,34 @@ def test_a_pool_without_some_class_is_refused():
     labels = np.zeros(300, np.int32)
     labels[7] = 1
     dataset = Dataset("rare", np.zeros((300, 2), np.float32), labels, ("a", "b"))
-    with pytest.raises(DataError, match="rare: 1 of the 2 classes have no row in the") as error:
+    with pytest.raises(DataError, match=r"rare: the source_pool of 60 rows has no row of b \(1 rows\);") as error:
         split(dataset, SplitConfig(), 0)
     assert "\n" not in str(error.value)
+
+
+GOLDEN = {  # of the code of November 2026, before groups were drawn in another way
+    "digits": ("cb07f81a6b96", "972218f0e76b", "1aa39964f0a5", "a7e8c0e73051", "7176fed107dd"),
+    "wine": ("47497310b241", "81ee803a5d61", "6c234d860e16", "984a69a70b30", "4baf4fbaff2d"),
+    "breast_cancer": (
+        "92000df785f7",
+        "4501ad73c84a",
+        "b5b108094ea1",
+        "d2d7d0dcf5f9",
+        "ad9b973de224",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_splits_without_groups_stay_bit_for_bit_what_they_were(name, request):
+    dataset = request.getfixturevalue(name)
+    official = replace(dataset, official=np.where(np.arange(len(dataset)) % 5 == 0, "test", "train"))
+    cuts = (
+        split(dataset, SplitConfig(), 0),
+        split(dataset, SplitConfig(protocol="paper"), 1),
+        split(dataset, SplitConfig(), 1, train_only=True),
+        split(official, SplitConfig(), 2),
+        split(official, SplitConfig(test=20, reward=11), 3),
+    )
+    digest = lambda parts: hashlib.sha256(b"".join(part.astype(np.int64).tobytes() + b"|" for part in parts))
+    assert tuple(digest(parts).hexdigest()[:12] for parts in cuts) == GOLDEN[name]

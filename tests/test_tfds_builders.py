@@ -2,8 +2,10 @@
 
 import hashlib
 import io
+import os
 import sys
 import threading
+import time
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,8 +18,10 @@ from PIL import Image
 
 from jaxal.data import tfds_builders
 from jaxal.data.dataset import DataError
+from jaxal.data.download import Source, fetch
 from jaxal.data.folder import load_folder
-from jaxal.data.tfds_builders import KATHER, Source, fetch, load_tfds
+from jaxal.data.tfds_builders import KATHER
+from jaxal.data.tfds_reader import load_tfds
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 TILES, XRAYS = DATA / "kather2016" / "tiles100", DATA / "cxr_kermany"
@@ -312,9 +316,10 @@ def test_any_prepared_image_data_set(demo):
     assert sorted(dataset.official.tolist()) == ["test"] * 4 + ["train"] * 5
     found = {dataset.inputs[i].tobytes(): (int(dataset.labels[i]), int(dataset.groups[i])) for i in range(9)}
     assert found == {pixels[k].tobytes(): (k % 2, patient[k]) for k in range(9)}
-    assert dataset.notices[0] == "1 rows without a label left out"
-    assert dataset.notices[1] == "splits left out: unsupervised"
-    assert dataset.notices[2].startswith("1 file left out as exact copies")
+    assert dataset.notices[0] == "splits left out: unsupervised"
+    assert dataset.notices[1].startswith("1 file left out as exact copies")
+    assert dataset.notices[3] == "1 image without a label left out of the simulation"
+    assert dataset.unlabelled is not None and dataset.unlabelled.inputs[0].tobytes() == pixels[10].tobytes()
 
 
 def test_any_prepared_table(demo):
@@ -336,3 +341,72 @@ def test_data_sets_that_cannot_be_read(demo, tmp_path):
     root = demo(text, {"train": [{"text": "hello", "label": 0}]})
     assert "expected; it has " in (message := error_of(load_tfds, "demo", root))
     assert "text (Text)" in message
+
+
+def test_features_of_a_stranger_import_nothing(demo, tmp_path, monkeypatch):
+    """A prepared folder names the classes of its features; TFDS would import the module of any name."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "trap.py").write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'sprung')!r}).touch()\n")
+    monkeypatch.syspath_prepend(str(folder))
+    rows = [{"features": np.zeros(4, np.float32) + k, "kind": k % 2} for k in range(8)]
+    root = demo(
+        {"features": tfds.features.Tensor(shape=(4,), dtype=np.float32), "kind": LABEL},
+        {"train": rows},
+    )
+    (root / "demo").rename(root / "strange")  # no code knows this name, so it is read from its files
+    (info,) = root.glob("strange/*/dataset_info.json")
+    info.write_text(info.read_text().replace('"demo"', '"strange"'))
+    for record in root.glob("strange/*/demo-*"):
+        record.rename(record.with_name(record.name.replace("demo-", "strange-")))
+    assert len(load_tfds("strange", root)) == 8
+    path = info.with_name("features.json")
+    honest = path.read_text()
+    name = "tensorflow_datasets.core.features.tensor_feature.Tensor"
+    assert name in honest
+    path.write_text(honest.replace(name, "trap.Tensor"))
+    for where, other in ((path, honest.replace(name, "trap.Tensor")), (path, honest.replace(name, "os.system"))):
+        where.write_text(other)
+        message = error_of(load_tfds, "strange", root)
+        assert "its features name" in message and "nothing of that was run; read are FeaturesDict, Image" in message
+    path.write_text('{"type": "trap.Tensor", "content": {}}')  # as older versions wrote it
+    assert "its features name trap.Tensor" in error_of(load_tfds, "strange", root)
+    assert not (tmp_path / "sprung").exists()
+    path.write_text(honest)
+    assert len(load_tfds("strange", root)) == 8  # and the trap is not left set in TFDS itself
+    assert tfds.features.FeatureConnector.cls_from_name(name) is tfds.features.Tensor
+
+
+def test_names_that_would_fetch_code_are_refused(tmp_path):
+    for name in ("huggingface:mnist", "kaggle:some/thing", "../demo", "demo/a=1", "", "demo\n"):
+        assert "no such name; tfds:NAME" in error_of(load_tfds, name, tmp_path)
+
+
+def test_a_member_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    picture = encoded(np.random.default_rng(0).integers(0, 256, (20, 20), np.uint8), "jpeg")
+    members = {f"chest_xray/train/NORMAL/IM-{k}-1.jpeg": picture for k in range(3)}
+    members["chest_xray/train/NORMAL/IM-9-1.jpeg"] = bytes(1 << 27)
+    data = zipped(members)
+    assert len(data) < 1 << 18
+    monkeypatch.setattr(zipfile.ZipFile, "read", None)
+    message = error_of(load_tfds, "kermany_pneumonia", manual(tmp_path, data))
+    assert "IM-9-1.jpeg says it has 134,217,728 bytes; at most 67,108,864 are an image" in message
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    old, young = folder / "a.zip.11.part", folder / "a.zip.12.part"
+    for path, age in ((old, 7200), (young, 60)):
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
+    with Server(b"archive") as server:
+        fetch(source_of(b"archive", server.url), folder / "a.zip")
+    assert files_in(folder) == ["a.zip", "a.zip.12.part"]
+    left = [tmp_path / "kermany_pneumonia" / f"incomplete.{name}_1.0.0" for name in ("OLD", "NEW")]
+    for path, age in zip(left, (2 * 86400, 60), strict=True):
+        path.mkdir(parents=True)
+        (path / "half").write_bytes(b"x")
+        os.utime(path, (time.time() - age,) * 2)
+    error_of(load_tfds, "kermany_pneumonia", manual(tmp_path, b""))
+    assert [path.exists() for path in left] == [False, True]

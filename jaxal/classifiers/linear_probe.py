@@ -96,6 +96,15 @@ def linear_probe(config: ProbeConfig, distance: Distance) -> Classifier:
     return Classifier(init, fit, pending_on_frozen_latents(distance), needs)
 
 
+def weights(task: Task, fitted: Fitted, labelled: Labelled) -> jax.Array:
+    """The [D, C] weights of a fitted probe, those of the constant 1 last, on the latents that the task holds."""
+    state = fitted.model.solver
+    if isinstance(state, AdamState):
+        return state.weights
+    alpha = state.alpha if isinstance(state, NewtonState) else state
+    return own_latents(task)[labelled.rows].T @ jnp.where(labelled.mask[:, None], alpha, 0.0)
+
+
 class NewtonState(NamedTuple):
     """State of `newton`; unused slots hold zeros, and 1 / l2 on the diagonal of `inverse`."""
 

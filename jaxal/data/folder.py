@@ -1,22 +1,39 @@
-"""A folder of images, one subfolder a class, as a `Dataset`."""
+"""A folder of images as a `Dataset`: one subfolder a class, or a table of labels beside the images."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from jaxal.data.assemble import Named, assemble, matches
 from jaxal.data.dataset import DataError, Dataset
-from jaxal.data.images import SPLITS, assemble, count, matches, read_images, some
+from jaxal.data.images import read_images
+from jaxal.data.labelled_files import hint, labels_from_table
+from jaxal.data.layout import Parts, find_layout
+from jaxal.data.wording import count, is_utf8, some
+
+RUN = {"command", "dataset", "config"}  # keys of the config.json of a run folder
 
 
 def load_folder(
-    path: str | Path, *, label_regex: str | None = None, group_regex: str | None = None, strict: bool = False
+    path: str | Path,
+    *,
+    label_regex: str | None = None,
+    group_regex: str | None = None,
+    label_column: str | None = None,
+    group_column: str | None = None,
+    strict: bool = False,
 ) -> Dataset:
-    """A folder of images, one subfolder a class, as a `Dataset` whose inputs are `LazyImages`.
+    """A folder of images as a `Dataset` whose inputs are `LazyImages`.
 
     The class folders may stand in folders of an official split (train, val or valid or validation, test, ...: see
-    `images.SPLITS`). Regular expressions are searched in the path below `path`, with forward slashes; their first
-    bracket is the class (`label_regex`, instead of class folders) or the group (`group_regex`). The patients of
-    Kermany et al.'s chest X-rays are recognised without one. Hidden files are passed over; links are followed.
+    `layout`), and in single folders around them. Regular expressions are searched in the path below `path`, with
+    forward slashes; their first bracket is the class (`label_regex`, instead of class folders) or the group
+    (`group_regex`). The patients of Kermany et al.'s chest X-rays are recognised without one. Without class folders, a
+    .csv or .parquet file beside the images may name their labels (see `labelled_files`). Images in a class folder
+    called unlabelled, or with an empty label in the table, have none. Hidden files and the folders of jaxal's own runs
+    are passed over; links are followed.
 
     Files that cannot be read, and exact copies, are left out with a notice; of copies that stand in several
     official splits, the one in test, else in val, stays, and of copies with different labels none.
@@ -27,13 +44,48 @@ def load_folder(
     root = Path(path)
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
-    files, notices = _list(root, label_regex)
-    images, rows, skipped = read_images([root / file for file, _, _ in files], _read, strict=strict)
-    names, labels, splits = zip(*[files[row] for row in rows], strict=True)
+    name = root.resolve().name or str(root)  # of `.`, say
+    if not is_utf8(name):
+        raise DataError(f"{name!a} is no name in UTF-8, and a report could not hold it; rename the folder")
+    named, notices = _name(root, label_regex, label_column, group_column)
+    if group_regex is not None:
+        named = named._replace(groups=matches(group_regex, named.files, "group"))
+    images, rows, skipped = read_images([root / file for file in named.files], _read, strict=strict)
     try:
-        return assemble(root.name, images, names, labels, splits, group_regex, (*notices, *skipped))
+        return assemble(name, images, named.take(rows), (*notices, *skipped))
     except DataError as error:
         raise DataError("; ".join([str(error), *skipped])) from None
+
+
+def _name(
+    root: Path, label_regex: str | None, label_column: str | None, group_column: str | None
+) -> tuple[Named, list[str]]:
+    """What names and tables say of the files below `root`, and notices."""
+    found, folders, runs = [], [], []
+    for kind, parts in _walk(root, ()):
+        {"file": found, "folder": folders, "run": runs}[kind].append(parts)
+    notices = [f"{count(runs, 'run folder')} left out: {some(['/'.join(parts) for parts in runs])}"] if runs else []
+    if not found:
+        raise DataError(f"{root}: an empty folder; one subfolder a class is expected")
+    layout = find_layout(str(root), found, folders, with_classes=label_regex is None and label_column is None)
+    if label_regex is not None:
+        labels = matches(label_regex, layout.files, "label")
+        return Named(layout.files, labels, layout.splits), notices + layout.notices
+    files = ["/".join(parts) for parts in found]
+    if label_column is not None or len({*layout.labels} - {""}) < 2:
+        named, told = labels_from_table(root, files, label_column, group_column)
+        if named is not None:
+            return named, notices + told
+        if label_column is not None:
+            raise DataError(f"{root}: no .csv or .parquet file in it names its images, so there is no --label-column")
+    if not layout.files:
+        raise DataError(
+            f"{root}: {count(found)} but no class folders; put each class into a folder of its own, or say what in a "
+            f"file's name is its class, as in --label-regex 'label_(\\w+)' (is: {files[0]}), or put a .csv beside the "
+            "images, with a column of their names and one of labels"
+        )
+    told = hint(root, files) if len(layout.files) < len(files) else []
+    return Named(layout.files, layout.labels, layout.splits), [*notices, *layout.notices, *told]
 
 
 def _read(path: Path) -> bytes:
@@ -43,8 +95,12 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """Every file below a folder, hidden ones left out; a link to a folder that it stands in leads nowhere."""
+def _walk(folder: Path, parts: Parts, above: frozenset[Path] = frozenset()) -> Iterator[tuple[str, Parts]]:
+    """Every ("file", parts), ("folder", parts) and ("run", parts) below a folder, hidden ones left out.
+
+    A link to a folder that it stands in leads nowhere, and neither does the folder of a run. A folder that holds
+    nothing but runs is left out.
+    """
     real = folder.resolve()
     if real in above:
         return
@@ -53,47 +109,24 @@ def _files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]
             entries = sorted((entry.name, entry.is_dir()) for entry in found if not entry.name.startswith("."))
     except OSError as error:
         raise DataError(f"{folder}: {error.strerror}") from None
-    yield from (folder / name for name, is_dir in entries if not is_dir)
+    yield from (("file", (*parts, name)) for name, is_dir in entries if not is_dir)
     for name, is_dir in entries:
-        if is_dir and not name.startswith("__MACOSX"):
-            yield from _files(folder / name, above | {real})
+        if not is_dir or name.startswith("__MACOSX"):
+            continue
+        if _is_run(folder / name):
+            yield "run", (*parts, name)
+            continue
+        inside = list(_walk(folder / name, (*parts, name), above | {real}))
+        if not inside or any(kind != "run" for kind, _ in inside):
+            yield "folder", (*parts, name)
+        yield from inside
 
 
-def _list(root: Path, label_regex: str | None) -> tuple[list[tuple[str, str, str]], list[str]]:
-    """(path below root, class, official split or "") of every file, and notices."""
-    found = [path.relative_to(root).parts for path in _files(root)]
-    if not found:
-        raise DataError(f"{root}: an empty folder; one subfolder a class is expected")
-    top = {parts[0] for parts in found if len(parts) > 1}
-    official = {SPLITS[name.lower()] for name in top if name.lower() in SPLITS}
-    others = sorted(name for name in top if name.lower() not in SPLITS)
-    if len(official) > 1 and others:
-        known = ", ".join(sorted(top - {*others}))
-        raise DataError(f"{root}: beside {known} stands {', '.join(others)}; move it out of this folder")
-    depth = 1 if official and not others else 0
-
-    needed = depth + (1 if label_regex is None else 0)  # folders around an image
-    inside = [parts for parts in found if len(parts) > needed]
-    outside = ["/".join(parts) for parts in found if len(parts) <= needed]
-    if not inside:
-        raise DataError(
-            f"{root}: {count(outside)} but no class folders; put each class into a folder of its own, or "
-            f"say what in a file's name is its class, as in --label-regex 'label_(\\w+)' (is: {outside[0]})"
-        )
-    names = ["/".join(parts) for parts in inside]
-    splits = [SPLITS[parts[0].lower()] if depth else "" for parts in inside]
-    if label_regex is None:
-        labels, where = [parts[depth] for parts in inside], "class"
-        empty = sorted(_folders(root, depth) - set(labels))
-    else:
-        labels, where, empty = matches(label_regex, names, "label"), "split", []
-    notices = [f"{count(outside)} outside the {where} folders left out: {some(outside)}"] if outside else []
-    notices += [f"class folders without images left out: {some(empty)}"] if empty else []
-    return list(zip(names, labels, splits, strict=True)), notices
-
-
-def _folders(root: Path, depth: int) -> set[str]:
-    """Names of the class folders."""
-    parents = [root] if depth == 0 else [path for path in root.iterdir() if path.is_dir()]
-    inside = (path for parent in parents for path in parent.iterdir() if path.is_dir())
-    return {path.name for path in inside if not path.name.startswith((".", "__MACOSX"))}
+def _is_run(folder: Path) -> bool:
+    """Whether jaxal wrote the folder: its figures are no data."""
+    path = folder / "config.json"
+    try:
+        asked: Any = json.loads(path.read_bytes()) if path.is_file() and path.stat().st_size < 1 << 20 else {}
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(asked, dict) and asked.keys() >= RUN

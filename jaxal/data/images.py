@@ -1,20 +1,24 @@
-"""Images that stay encoded until they are needed, and what makes a `Dataset` of them.
+"""Images that stay encoded until they are needed.
 
 A data set of 5,000 X-rays costs memory for its file names only (`LazyImages`). Every file is still looked into once
 (`read_images`), since a broken one must be named before an experiment starts, not in the middle of it.
 """
 
+import ctypes
 import hashlib
+import logging
 import os
-import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -25,19 +29,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from jaxal.data.dataset import DataError, Dataset, few, number_groups
-from jaxal.data.decode import decode, fault, is_dicom, require_pydicom
-
-SPLITS = {"train": "train", "val": "val", "test": "test"}
-SPLITS |= {"training": "train", "valid": "val", "validation": "val", "validate": "val", "testing": "test"}
-
-# Patients in Kermany et al.'s names of chest X-rays. The number in NORMAL2-IM-0384 is not that in IM-0384:
-# each numbering runs on through the official splits without overlap, both together do not. Whether person12
-# is one child under "bacteria" and under "virus" is not known; as one group, nothing can leak.
-KERMANY = re.compile(
-    r"(?P<person>person\d+)_(?:bacteria|virus)_|(?P<scan>(?:NORMAL\d*-)?IM-\d+)-|"
-    r"(?:BACTERIA|VIRUS|NORMAL)-(?P<number>\d+)-"
-)
+from jaxal.data.dataset import DataError
+from jaxal.data.decode import Look, decode, look
+from jaxal.data.depth import Range, Scales, describe, scale_of, together
+from jaxal.data.dicom import is_dicom, require_pydicom
+from jaxal.data.wording import some
 
 
 @dataclass(frozen=True)
@@ -48,18 +44,20 @@ class LazyImages:
 
     keys: [n] what `read` takes to give an image's encoded bytes (a path, a record's place); it names it.
     digests: [n] hash of each image's encoded bytes, seen when the data set was read.
+    scales: black and white of images that are deeper than 8 bits, one for the whole data set.
     """
 
     keys: tuple[Any, ...]
     digests: tuple[str, ...]
     read: Callable[[Any], bytes]
+    scales: Scales = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def __getitem__(self, row) -> Any:
         if isinstance(row, int | np.integer):
-            return decode(self.encoded(int(row)), str(self.keys[row]))
+            return decode(self.encoded(int(row)), str(self.keys[row]), self.scales)
         rows = np.arange(len(self))[row]
         return replace(self, keys=tuple(self.keys[i] for i in rows), digests=tuple(self.digests[i] for i in rows))
 
@@ -82,142 +80,66 @@ def digest(data: bytes) -> str:
 def read_images(
     keys: Sequence[Any], read: Callable[[Any], bytes], *, strict: bool
 ) -> tuple[LazyImages, list[int], list[str]]:
-    """Look into every image once: the readable ones, their places in `keys`, and notices of the others."""
+    """Look into every image once: the readable ones, their places in `keys`, and notices of the others and of depth."""
 
-    def look(key) -> tuple[str, str | None]:
+    def see(key) -> tuple[str, Look]:
         try:
             data = read(key)
         except OSError as error:
-            return "", error.strerror or str(error)
+            return "", Look(error.strerror or str(error))
         if is_dicom(data):
             require_pydicom(str(key))
-        return digest(data), fault(data)
+        return digest(data), look(data)
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads, progress_bar() as bar, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of oddities that it then reads, or faults named below
-        seen = list(bar.track(threads.map(look, keys), total=len(keys), description="reading images"))
-    rows = [row for row, (_, wrong) in enumerate(seen) if wrong is None]
-    faults = [f"{keys[row]} ({wrong})" for row, (_, wrong) in enumerate(seen) if wrong is not None]
+    with ThreadPoolExecutor(os.cpu_count()) as threads, progress_bar() as bar, quiet():
+        seen = list(bar.track(threads.map(see, keys), total=len(keys), description="reading images"))
+    rows = [row for row, (_, found) in enumerate(seen) if found.fault is None]
+    faults = [f"{keys[row]} ({found.fault})" for row, (_, found) in enumerate(seen) if found.fault is not None]
     line = f"{len(faults):,} of {len(keys):,} files cannot be read as images: {some(faults, 20)}"
     if faults and (strict or not rows):
         raise DataError(line)
-    images = LazyImages(tuple(keys[row] for row in rows), tuple(seen[row][0] for row in rows), read)
-    return images, rows, [f"skipped: {line}"] if faults else []
+    scales, notices = _scales([str(keys[row]) for row in rows], [seen[row][1] for row in rows])
+    images = LazyImages(tuple(keys[row] for row in rows), tuple(seen[row][0] for row in rows), read, scales)
+    return images, rows, [f"skipped: {line}", *notices] if faults else notices
 
 
-def assemble(
-    name: str,
-    images: LazyImages,
-    names: Sequence[str],
-    labels: Sequence[str],
-    splits: Sequence[str],
-    group_regex: str | None,
-    notices: Sequence[str],
-    classes: Sequence[str] = (),
-) -> Dataset:
-    """A `Dataset` of readable images: copies left out, classes numbered, groups found in the names.
-
-    images, names, labels, splits: [n]; splits are "train", "val", "test", or "" where there is none.
-    classes: in their order; by default those in `labels`, sorted.
-    """
-    rows, dropped = distinct(images.digests, names, labels, splits)
-    names, labels, splits = ([column[row] for row in rows] for column in (names, labels, splits))
-    numbers = all(label.isdecimal() for label in labels)
-    classes = classes or sorted(set(labels), key=lambda label: (int(label) if numbers else 0, label))
-    if len(classes) < 2:
-        raise DataError(f"{name}: one class only ({classes[0]}); two or more are expected")
-    for text in (name, *classes):
-        if text != text.encode("utf-8", "replace").decode():
-            raise DataError(f"{text!a} is no name in UTF-8, and a report could not hold it; rename the folder")
-    groups, grouped = _groups(name, names, splits, group_regex)
-    lacking = sorted(set(labels) - {label for label, split in zip(labels, splits, strict=True) if split == "test"})
-    untested = [f"the test split has no image of {few(lacking)}"] if lacking and "test" in splits else []
-    return Dataset(
-        name=name,
-        inputs=images[np.array(rows)],
-        labels=np.array([classes.index(label) for label in labels], np.int32),
-        classes=tuple(classes),
-        groups=groups,
-        official=np.array(splits) if all(splits) else None,
-        notices=(*notices, *dropped, *grouped, *untested),
-    )
+def _scales(names: Sequence[str], seen: Sequence[Look]) -> tuple[Scales, list[str]]:
+    """Black and white of each kind of deep images, and what is said of them."""
+    kinds: dict[str, list[tuple[str, Range]]] = {}
+    for name, found in zip(names, seen, strict=True):
+        if found.kind is not None and found.range is not None:
+            kinds.setdefault(found.kind, []).append((os.path.basename(name), found.range))
+    scales, notices = {}, []
+    for kind, found in sorted(kinds.items()):
+        named, ranges = zip(*found, strict=True)
+        scales[kind] = scale_of(together(ranges))
+        notices.append(describe(kind, named, ranges, len(names)))
+    return scales, notices
 
 
-def distinct(
-    digests: Sequence[str], names: Sequence[str], labels: Sequence[str], splits: Sequence[str], noun: str = "file"
-) -> tuple[list[int], list[str]]:
-    """The rows that stay when exact copies go, in rising order, and notices of those that went.
-
-    digests, names, labels, splits: [n], as for `assemble`. noun: what a row is called in the notices.
-
-    Raises DataError, one line, where no row is left.
-    """
-    copies: dict[str, list[int]] = {}
-    for row, value in enumerate(digests):
-        copies.setdefault(value, []).append(row)
-    keep, extra, torn = [], [], []
-    for rows in copies.values():
-        if len({labels[row] for row in rows}) > 1:
-            torn += [names[row] for row in rows]
-            continue
-        first, *rest = sorted(rows, key=lambda row: ("test", "val", "train", "").index(splits[row]))
-        keep.append(first)
-        extra += [names[row] for row in rest]
-    notices = []
-    if extra:
-        notices.append(f"{count(extra, noun)} left out as exact copies of others: {some(extra)}")
-    if torn:
-        notices.append(f"{count(torn, noun)} left out: the same image with different labels: {some(torn)}")
-    if not keep:
-        raise DataError(notices[0])
-    return sorted(keep), notices
+@cache
+def _silence_libtiff() -> None:
+    """Keeps what libtiff finds wrong with a file off the terminal, where it writes from within Pillow's own copy."""
+    for library in (Path(PIL.__file__).parents[1] / "pillow.libs").glob("libtiff*"):
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(str(library)).TIFFSetErrorHandler(None)
 
 
-def _groups(
-    name: str, names: Sequence[str], splits: Sequence[str], group_regex: str | None
-) -> tuple[np.ndarray | None, list[str]]:
-    if group_regex is not None:
-        ids, source = matches(group_regex, names, "group"), "the group pattern"
-    else:
-        found = [KERMANY.match(Path(file).name) for file in names]
-        foreign = [file for file, match in zip(names, found, strict=True) if match is None]
-        if 2 * len(foreign) > len(names):
-            known = len(names) - len(foreign)
-            return None, [f"patient ids in {known:,} of {len(names):,} file names, not used"] if known else []
-        # Some ids begin anew in every official split, so a patient is (split, id).
-        ids = [
-            f"{split} {match[str(match.lastgroup)]}" if match else file
-            for file, match, split in zip(names, found, splits, strict=True)
-        ]
-        source = "the patient ids in the file names"
-        source += f" ({count(foreign)} without one, each a group of its own: {some(foreign)})" if foreign else ""
-    groups = number_groups(name, np.array(ids), np.array(splits))
-    return groups, [f"{len(names):,} images in {groups.max() + 1:,} groups by {source}"]
-
-
-def matches(pattern: str, names: Sequence[str], what: str) -> list[str]:
-    """The first bracket of `pattern` in every name."""
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise DataError(f"{what} pattern {pattern!r} is no regular expression: {error}") from None
-    if compiled.groups < 1:
-        raise DataError(f"{what} pattern {pattern!r} has no bracket around what names the {what}")
-    found = [compiled.search(name) for name in names]
-    missing = [name for name, match in zip(names, found, strict=True) if not (match and match.group(1))]
-    if missing:
-        raise DataError(f"{what} pattern {pattern!r} does not match {count(missing)}: {some(missing)}")
-    return [match.group(1) for match in found if match]
-
-
-def count(names: Sequence[str], noun: str = "file") -> str:
-    """How many there are, in words."""
-    return f"{len(names):,} {noun}{'s' * (len(names) != 1)}"
-
-
-def some(names: Sequence[str], shown: int = 3) -> str:
-    """The first few of some files."""
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} more" if len(names) > shown else "")
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps what Pillow and pydicom say of odd files from the terminal; what matters of it is said by name here."""
+    _silence_libtiff()
+    loggers = [logging.getLogger(name) for name in ("PIL", "pydicom")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\b")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 class _Rate(ProgressColumn):

@@ -7,9 +7,12 @@ import numpy as np
 
 from jaxal.config import Config, SplitConfig
 from jaxal.data.dataset import DataError, Dataset
+from jaxal.data.group_splits import POOLS, NoRoom, draw_groups, largest_that_fits
+from jaxal.data.wording import few
 
 PARTS = ("source_pool", "pool", "state", "reward", "validation", "test")
 SOURCE_PARTS = ("source_pool", "state", "reward", "validation")  # of a data set that is only trained on
+DRAWN = ("test", "reward", "validation", "state", "source_pool", "pool")  # in this order
 
 
 class Rows(NamedTuple):
@@ -44,7 +47,7 @@ class Split(NamedTuple):
 
 
 def sizes(n: int, config: SplitConfig, official_test: bool = False, train_only: bool = False) -> dict[str, int]:
-    """Rows of each part when `n` rows are to be cut.
+    """Rows of each part that is drawn, in the order of drawing, when `n` rows are to be cut.
 
     By default a fifth of the rows is for testing (1,000 at the most; none where there is an official test split),
     3 in 20 each for reward and validation (500 at the most), and the rest is halved between the two pools (2,000
@@ -52,13 +55,10 @@ def sizes(n: int, config: SplitConfig, official_test: bool = False, train_only: 
     """
     held = min(500, n * 3 // 20)
     auto = {"reward": held, "validation": held, "test": min(1000, n // 5)}
-    out = {name: getattr(config, name) or auto.get(name, 0) for name in PARTS}
-    if official_test or train_only:
-        out["test"] = 0
-    pools = ("source_pool",) if train_only or config.protocol == "paper" else ("source_pool", "pool")
-    if len(pools) == 1:
-        out["pool"] = 0
-    automatic = [name for name in pools if not out[name]]
+    one_pool = train_only or config.protocol == "paper"
+    unused = {"test": official_test or train_only, "pool": one_pool}
+    out = {name: getattr(config, name) or auto.get(name, 0) for name in DRAWN if not unused.get(name)}
+    automatic = [name for name in POOLS if out.get(name) == 0]
     left = max(n - sum(out.values()), 0)
     out.update({name: min(2000, left // len(automatic)) for name in automatic})
     return out
@@ -68,10 +68,11 @@ def split(dataset: Dataset, config: SplitConfig, seed: int, train_only: bool = F
     """Cuts a data set. One that is only trained on needs no test rows, and one pool.
 
     Where the data set has an official test split, that is the test part (all of it, unless `config.test` asks for
-    fewer), and the other parts come from the rest.
+    fewer), and the other parts come from the rest. Parts have exactly the rows that the config asks for; with groups,
+    the automatic ones may have fewer (see `group_splits.draw_groups`).
 
     Raises:
-      DataError: when the data set has too few rows for the parts asked for, or a pool lacks a class.
+      DataError: when the data set has too few rows or groups for the parts asked for, or a pool lacks a class.
     """
     rng = np.random.default_rng([seed, 0x5111])
     official = np.zeros(len(dataset), bool) if dataset.official is None else dataset.official == "test"
@@ -80,42 +81,52 @@ def split(dataset: Dataset, config: SplitConfig, seed: int, train_only: bool = F
     parts: dict[str, np.ndarray] = {}
     if official.any():
         rows = np.flatnonzero(official)
-        parts["test"], _ = _draw(rows, dataset, config.test or len(rows), rng, "test")
-    for name in ("test", "reward", "validation", "state", "source_pool", "pool"):
-        if name not in parts:
-            parts[name], free = _draw(free, dataset, wanted[name], rng, name)
-    if train_only or config.protocol == "paper":
-        parts["pool"] = parts["source_pool"]
-    for name in ("source_pool", "pool"):
-        missing = len(dataset.classes) - len(np.unique(dataset.labels[parts[name]]))
-        if missing:
-            raise DataError(
-                f"{dataset.name}: {missing} of the {len(dataset.classes)} classes have no row in the {name} of "
-                f"{len(parts[name])} rows; give more rows or leave out rare classes"
-            )
+        parts |= _draw(rows, dataset, {"test": config.test or len(rows)}, config, rng)
+    parts |= _draw(free, dataset, wanted, config, rng)
+    parts.setdefault("test", free[:0])
+    parts.setdefault("pool", parts["source_pool"])
+    for name in POOLS:
+        _check_classes(dataset, name, parts[name], free)
     return Split(*(parts[name] for name in PARTS))
 
 
-def _draw(
-    free: np.ndarray, dataset: Dataset, count: int, rng: np.random.Generator, part: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """`count` rows of `free`, stratified and in whole groups: (drawn, left).
+def _check_classes(dataset: Dataset, name: str, pool: np.ndarray, free: np.ndarray) -> None:
+    """That a pool has every class; `free` are the rows that it could have been drawn from."""
+    lacking = np.setdiff1d(np.arange(len(dataset.classes)), dataset.labels[pool])
+    if not len(lacking):
+        return
+    inside = [free[dataset.labels[free] == c] for c in lacking]
+    stands = [f"{dataset.classes[c]} ({len(rows):,} rows)" for c, rows in zip(lacking, inside, strict=True)]
+    why = ""
+    if dataset.groups is not None:
+        held = [f"{len(np.unique(dataset.groups[rows])):,}" for rows in inside]
+        why = f"; they stand in {few(held)} groups, and a group in one part alone"
+    outside = " outside of the test split" if len(free) < len(dataset) else ""
+    raise DataError(
+        f"{dataset.name}: the {name} of {len(pool):,} rows has no row of {few(stands)}{outside}{why}; "
+        "give more rows of such classes or leave them out"
+    )
 
-    Whole groups are taken in random order, each where its class is most short of its share, so with groups the count
-    is met within one group's size and classes within a few rows.
-    """
-    if count > len(free):
-        raise DataError(
-            f"{dataset.name}: {count} rows asked for {part}, but only {len(free)} of {len(dataset)} are left; "
-            "ask for smaller parts (--split.*) or give more data"
-        )
-    if count == 0:
-        return free[:0], free
-    if dataset.groups is None:
-        drawn = _stratified(free, dataset.labels[free], count, rng)
-    else:
-        drawn = _stratified_groups(free, dataset.labels[free], dataset.groups[free], count, rng)
-    return np.sort(drawn), np.setdiff1d(free, drawn)
+
+def _draw(
+    free: np.ndarray, dataset: Dataset, wanted: dict[str, int], config: SplitConfig, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Rows of each part out of `free`, in the order of `wanted`: stratified, and in whole groups."""
+    left = len(free)
+    for name, size in wanted.items():
+        if size > left:
+            raise DataError(
+                f"{dataset.name}: {size} rows asked for {name}, but only {left} of {len(dataset)} are left; "
+                "ask for smaller parts (--split.*) or give more data"
+            )
+        left -= size
+    if dataset.groups is not None:
+        return _draw_groups(free, dataset, wanted, config, rng)
+    parts = {}
+    for name, size in wanted.items():
+        drawn = _stratified(free, dataset.labels[free], size, rng) if size else free[:0]
+        parts[name], free = np.sort(drawn), np.setdiff1d(free, drawn)
+    return parts
 
 
 def _stratified(free: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -128,23 +139,36 @@ def _stratified(free: np.ndarray, labels: np.ndarray, count: int, rng: np.random
     return np.concatenate(picks)
 
 
-def _stratified_groups(
-    free: np.ndarray, labels: np.ndarray, groups: np.ndarray, count: int, rng: np.random.Generator
-) -> np.ndarray:
-    """About `count` rows in whole groups, never more."""
-    classes = np.unique(labels)
-    room = np.array([np.sum(labels == c) for c in classes]) * count / len(free)
-    taken, left = [], count
-    for group in rng.permutation(np.unique(groups)):
-        rows = groups == group
-        counts = np.array([np.sum(labels[rows] == c) for c in classes])
-        if rows.sum() <= left and np.all(counts <= np.ceil(room)):
-            taken.append(free[rows])
-            room = room - counts
-            left -= int(rows.sum())
-        if left == 0:
-            break
-    return np.concatenate(taken) if taken else free[:0]
+def _draw_groups(
+    free: np.ndarray, dataset: Dataset, wanted: dict[str, int], config: SplitConfig, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    assert dataset.groups is not None
+    groups, labels = dataset.groups[free], dataset.labels[free]
+    flexible = frozenset(name for name in wanted if not getattr(config, name))
+    wanted = {name: max(size, 1) for name, size in wanted.items()}
+    try:
+        return draw_groups(free, labels, groups, wanted, flexible, rng)
+    except NoRoom:
+        raise DataError(f"{dataset.name}: {_no_room(groups, wanted, flexible)}") from None
+
+
+def _no_room(groups: np.ndarray, wanted: dict[str, int], flexible: frozenset[str]) -> str:
+    """Why whole groups do not fill the parts, and what would do."""
+    sizes_ = np.unique(groups, return_counts=True)[1]
+    held = f"{len(sizes_):,} groups of {sizes_.min():,} to {sizes_.max():,} rows"
+    if len(sizes_) < len(wanted):
+        paper = ", or --split.protocol paper, with one pool" if {*POOLS} <= wanted.keys() else ""
+        return (
+            f"{held} cannot fill {len(wanted)} parts ({', '.join(wanted)}), since a group stands in one part alone; "
+            f"give at least {len(wanted)} groups{paper}"
+        )
+    asked = [name for name in wanted if name not in flexible]
+    ways = {name: largest_that_fits(groups, wanted, flexible, name) for name in asked}
+    advice = [f"--split.{name} {size}" for name, size in ways.items() if size]
+    return (
+        f"{held} cannot fill {', '.join(f'{name} ({wanted[name]:,} rows)' for name in asked)} and leave one for each "
+        f"other part, since a group stands in one part alone; {' or '.join(advice) or 'smaller parts'} would do"
+    )
 
 
 def split_all(config: Config, dataset: Dataset, *, train_only: bool = False) -> list[Split]:

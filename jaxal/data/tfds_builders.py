@@ -1,43 +1,29 @@
-"""The paper's two data sets as TFDS builders, and any prepared TFDS data set as a `Dataset`.
+"""The paper's two data sets as TFDS builders, prepared without TensorFlow: as array_record, images as encoded bytes.
 
-Neither preparing nor reading needs TensorFlow: records are kept as array_record, images as encoded bytes.
 Archives are read in place and never unpacked, so no member of one can be written anywhere.
 """
 
-import hashlib
-import http.client
 import io
-import os
 import re
+import shutil
 import sys
-import urllib.request
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
-from rich.console import Console
-from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-from jaxal.data.dataset import DataError, Dataset
+from jaxal.data.dataset import DataError
 from jaxal.data.decode import decode
-from jaxal.data.images import SPLITS, assemble, read_images
+from jaxal.data.download import Source, fetch, first_line
+from jaxal.files import HOUR
 
-
-@dataclass(frozen=True)
-class Source:
-    """A published archive, and what its bytes must be."""
-
-    url: str
-    size: int
-    sha256: str
-
+LARGEST = 1 << 26  # bytes of an image in an archive; the published ones have less than a tenth
 
 KATHER = Source(
     "https://zenodo.org/record/53169/files/Kather_texture_2016_image_tiles_5000.zip",
@@ -129,7 +115,7 @@ def _archive(folder: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(found[0]) as archive:
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-        raise DataError(f"{found[0]}: broken or cut short ({_line(error)}); download it again") from None
+        raise DataError(f"{found[0]}: broken or cut short ({first_line(error)}); download it again") from None
 
 
 def _members(archive: zipfile.ZipFile, wanted: re.Pattern) -> list[PurePosixPath]:
@@ -137,6 +123,10 @@ def _members(archive: zipfile.ZipFile, wanted: re.Pattern) -> list[PurePosixPath
     names = [PurePosixPath(name) for name in found if wanted.fullmatch(name)]
     if not names:
         raise DataError(f"{archive.filename}: not the published archive, nothing in it is {wanted.pattern}")
+    for name in names:
+        size = archive.getinfo(str(name)).file_size  # no more is ever unpacked
+        if size > LARGEST:
+            raise DataError(f"{archive.filename}: {name} says it has {size:,} bytes; at most {LARGEST:,} are an image")
     return names
 
 
@@ -153,141 +143,24 @@ def prepare(name: str, data_dir: str | Path) -> None:
         fetch(KATHER, folder / KATHER.url.rsplit("/", 1)[1])
     elif not any(folder.glob("*.zip")):
         raise DataError(f"{folder}: no archive here. {BUILDERS[name].MANUAL_DOWNLOAD_INSTRUCTIONS}")
+    _sweep(Path(data_dir) / name)
     config = tfds.download.DownloadConfig(manual_dir=str(folder), try_download_gcs=False)
     with redirect_stdout(sys.stderr):  # where progress belongs
         try:
-            _builder(name, data_dir).download_and_prepare(download_config=config)
+            own_builder(name, data_dir).download_and_prepare(download_config=config)
         except (DataError, OSError):
             raise
         except Exception as error:  # TFDS raises errors of many kinds
-            raise DataError(f"{name}: cannot be prepared in {data_dir} ({_line(error)})") from None
+            raise DataError(f"{name}: cannot be prepared in {data_dir} ({first_line(error)})") from None
 
 
-def _builder(name: str, data_dir: str | Path) -> tfds.core.DatasetBuilder:
-    if name in BUILDERS:
-        return BUILDERS[name](data_dir=str(data_dir), file_format="array_record")
-    return tfds.builder(name, data_dir=str(data_dir))
+def _sweep(folder: Path) -> None:
+    """Remove what a killed process had half prepared, unless it may still be at it."""
+    for left in folder.glob("incomplete.*"):
+        if time.time() - left.stat().st_mtime > 24 * HOUR:
+            shutil.rmtree(left, ignore_errors=True)
 
 
-def fetch(source: Source, path: Path) -> None:
-    """Download `source` to `path` unless it is there already; either way, verify its checksum.
-
-    Raises DataError, one line, for a failed download, or bytes that are not the published ones.
-    """
-    if path.exists():
-        return _verify(source, path)
-    columns = (*Progress.get_default_columns()[:2], DownloadColumn(), TransferSpeedColumn())
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with (
-            urllib.request.urlopen(source.url, timeout=60) as reply,
-            part.open("wb") as file,
-            Progress(*columns, console=Console(stderr=True)) as bar,
-        ):
-            task = bar.add_task(f"downloading {path.name}", total=source.size)
-            while block := reply.read(1 << 20):
-                file.write(block)
-                bar.advance(task, len(block))
-        _verify(source, part)
-        part.replace(path)
-    except (OSError, http.client.HTTPException) as error:
-        reason = f"cannot be downloaded ({_line(error)}); fetch it on another machine and put it at {path}"
-        raise DataError(f"{source.url}: {reason}") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _verify(source: Source, path: Path) -> None:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        total = hashlib.file_digest(file, "sha256").hexdigest()
-    if size < source.size:
-        wrong = f"{size:,} of {source.size:,} bytes: the download broke off"
-    elif total != source.sha256:
-        wrong = f"SHA-256 {total[:12]}... is not the published {source.sha256[:12]}..."
-    else:
-        return
-    raise DataError(f"{path}: {wrong}; download {source.url} again")
-
-
-def _line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:150]}" if text else type(error).__name__
-
-
-def load_tfds(name: str, data_dir: str | Path, *, group_regex: str | None = None, strict: bool = False) -> Dataset:
-    """A TFDS data set under `data_dir` as a `Dataset`; its splits train, validation and test are official.
-
-    `kather2016` and `kermany_pneumonia` are prepared where they are not yet (see `prepare`); any other must
-    have been prepared with `file_format="array_record"`. Its inputs are its one image, read lazily, or its
-    one numeric feature; its labels and classes come from its one class label; rows without a label are left
-    out. `group_regex` is searched in the feature `filename`. Broken images, copies and the patients in
-    Kermany et al.'s file names are handled as by `folder.load_folder`.
-
-    Raises DataError, one line, for what is not prepared, needs TensorFlow, or has other features.
-    """
-    if name in BUILDERS and not (_builder(name, data_dir).data_path / "dataset_info.json").exists():
-        prepare(name, data_dir)
-    records, features, others = _open(name, data_dir)
-    image, number, label = _columns(name, features)
-    classes = features[label].names
-
-    names, labels, splits, keys, numbers = [], [], [], [], []
-    for split, source in records.items():
-        for row, record in enumerate(source):
-            if record[label] < 0:
-                continue
-            keys.append(f"{split}/{row}")
-            names.append(record.get("filename", keys[-1].encode()).decode())
-            labels.append(int(record[label]))
-            splits.append(SPLITS[split] if len(records) > 1 else "")
-            numbers.append(None if image else np.ravel(record[number]))
-    unlabelled = sum(map(len, records.values())) - len(keys)
-    notices = [f"{unlabelled:,} rows without a label left out"] if unlabelled else []
-    notices += [f"splits left out: {', '.join(others)}"] if others else []
-    if not image:
-        inputs, official = np.stack(numbers).astype(np.float32), np.array(splits) if all(splits) else None
-        labels = np.array(labels, np.int32)
-        return Dataset(name, inputs, labels, tuple(classes), official=official, notices=tuple(notices))
-
-    def read(key: str) -> bytes:
-        split, row = key.split("/")
-        return records[split][int(row)][image]
-
-    images, rows, skipped = read_images(keys, read, strict=strict)
-    names, splits = [names[row] for row in rows], [splits[row] for row in rows]
-    labels = [classes[labels[row]] for row in rows]
-    return assemble(name, images, names, labels, splits, group_regex, (*notices, *skipped), classes)
-
-
-def _open(name: str, data_dir: str | Path) -> tuple[dict[str, Any], Any, list[str]]:
-    """The records of the official splits, images left encoded; the features; the names of other splits."""
-    advice = f"prepare it in {data_dir} with file_format='array_record'"
-    try:
-        builder: Any = _builder(name, data_dir)
-        features = builder.info.features
-        images = [key for key, value in features.items() if isinstance(value, tfds.features.Image)]
-        encoded = {key: tfds.decode.SkipDecoding() for key in images}
-        records = {
-            split: builder.as_data_source(split=split, decoders=encoded)
-            for split in builder.info.splits
-            if split in SPLITS
-        }
-    except Exception as error:  # TFDS raises errors of many kinds, most of them over many lines
-        raise DataError(f"{name}: not readable without TensorFlow; {advice} ({_line(error)})") from None
-    if not records:
-        raise DataError(f"{name}: not prepared; {advice}")
-    return records, features, [split for split in builder.info.splits if split not in SPLITS]
-
-
-def _columns(name: str, features: Any) -> tuple[str | None, str | None, str]:
-    """Which features are the image (or the numbers) and the label."""
-    labels = [key for key, value in features.items() if isinstance(value, tfds.features.ClassLabel)]
-    images = [key for key, value in features.items() if isinstance(value, tfds.features.Image)]
-    numbers = [key for key, value in features.items() if type(value) is tfds.features.Tensor]
-    if len(labels) == 1 and len(images) == 1:
-        return images[0], None, labels[0]
-    if len(labels) == 1 and not images and len(numbers) == 1:
-        return None, numbers[0], labels[0]
-    there = ", ".join(f"{key} ({type(value).__name__})" for key, value in features.items())
-    raise DataError(f"{name}: one class label and one image or numeric feature are expected; it has {there}")
+def own_builder(name: str, data_dir: str | Path) -> tfds.core.DatasetBuilder:
+    """The builder of one of the paper's data sets."""
+    return BUILDERS[name](data_dir=str(data_dir), file_format="array_record")

@@ -3,13 +3,13 @@
 The cache key is a hash of everything that the latents depend on: the encoded images, the weights, the lowered
 program (architecture, dtype, normalisation, noise) and the noise key. Finished stretches of rows are kept as
 parts, so interrupted work continues. Every file is written beside its place and renamed into it, which makes
-two processes at once safe: they may do the same work, and then write the same bytes.
+two processes at once safe: they may do the same work, and then write the same bytes. A checksum stands at its end:
+what is damaged is computed again.
 """
 
 import hashlib
 import os
-import tempfile
-import warnings
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,11 +24,12 @@ import numpy as np
 
 from jaxal.data.dataset import DataError, Dataset
 from jaxal.data.decode import resize
-from jaxal.data.images import LazyImages, progress_bar
+from jaxal.data.images import LazyImages, progress_bar, quiet
 from jaxal.data.noise import Noise, NoiseConfig, add_noise
 from jaxal.encoders import Encoder, Variables
+from jaxal.files import HOUR, MONTH, is_whole, sweep, write_sealed
 
-PREPROCESSING = "decode and resize, 2"  # to be counted up when either gives other pixels
+PREPROCESSING = "decode and resize, 3"  # to be counted up when either gives other pixels
 PART_ROWS = 256  # rows that an interruption loses at most, give or take a batch
 BATCHES_AHEAD = 3  # decoded before they are needed
 
@@ -44,6 +45,7 @@ def embed(
     noise: Noise | None = None,
     image_size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> np.ndarray:
     """Latents of `rows` [m] int (all rows by default): float32 [m, D], memory-mapped from `cache_dir`.
 
@@ -54,6 +56,7 @@ def embed(
     the size that they have for arrays.
     progress: called as (rows done, rows) after every batch; by default a bar is shown. What it raises (an
     interruption, say) ends the work, and the next call goes on from there.
+    tell: called with one line for a damaged file of the cache; by default it is shown.
 
     Raises DataError, one line: inputs that are no images, an image that cannot be read any more, latents that
     are not finite (broken weights), an unwritable cache folder.
@@ -74,7 +77,10 @@ def embed(
 
     cache = Path(cache_dir)
     final = cache / f"{name}.npy"
-    if (latents := _read(final, (len(rows), width))) is not None:
+    stored = partial(_read, tell=tell or (lambda line: print(line, file=sys.stderr)))
+    sweep(cache, "*.tmp", HOUR)
+    sweep(cache, "*.part", MONTH)
+    if (latents := stored(final, (len(rows), width))) is not None:
         return latents
     stretch = max(PART_ROWS // batch_size, 1) * batch_size
     parts = {
@@ -83,13 +89,11 @@ def embed(
     }
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with _bar() if progress is None else nullcontext(progress) as report, warnings.catch_warnings():
-            # of oddities in images, which reading the data set has let pass
-            warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\b")
-            _fill(parts, width, final, rows, batch_size, load, forward, report)
+        with _bar() if progress is None else nullcontext(progress) as report, quiet():
+            _fill(parts, width, final, rows, batch_size, load, forward, report, stored)
         with suppress(FileNotFoundError):  # another process was faster, and has cleared the parts away
             joined = (np.load(part) for part in parts.values())
-            write_whole(final, lambda file: _save_rows(file, joined, (len(rows), width)))
+            write_sealed(final, lambda file: _save_rows(file, joined, (len(rows), width)))
         latents = np.lib.format.open_memmap(final, mode="r")
         for part in cache.glob(f"{name}.*.part"):  # those of another batch size too
             part.unlink(missing_ok=True)
@@ -119,7 +123,7 @@ def load_pixels(dataset: Dataset, encoder: Encoder, image_size: int | None = Non
     Raises DataError, one line: inputs that are no images, or an image that cannot be read any more.
     """
     load = _loader(dataset, encoder, image_size)[2]
-    with ThreadPoolExecutor() as threads:
+    with ThreadPoolExecutor() as threads, quiet():
         return np.stack(list(threads.map(load, range(len(dataset)))))
 
 
@@ -157,13 +161,14 @@ def _fill(
     load: Callable[[int], np.ndarray],
     forward: Callable[..., jax.Array],
     report: Callable[[int, int], None],
+    stored: Callable[[Path, tuple[int, int]], np.ndarray | None],
 ) -> None:
     """Compute and write the parts that are missing, unless another process has finished meanwhile."""
-    absent = lambda span: _read(parts[span], (span[1] - span[0], width)) is None
+    absent = lambda span: stored(parts[span], (span[1] - span[0], width)) is None
     missing = [span for span in parts if absent(span)]
     ready = len(rows) - sum(stop - start for start, stop in missing)
     report(ready, len(rows))
-    wanted = (span for span in missing if absent(span) and _read(final, (len(rows), width)) is None)
+    wanted = (span for span in missing if absent(span) and stored(final, (len(rows), width)) is None)
     batches = (
         (span, np.arange(at, min(at + batch_size, span[1])))
         for span in wanted
@@ -176,7 +181,7 @@ def _fill(
         done.append(latents)
         if at[-1] + 1 == span[1]:
             part = np.concatenate(done)
-            write_whole(parts[span], lambda file, part=part: np.save(file, part))
+            write_sealed(parts[span], lambda file, part=part: np.save(file, part))
             done = []
         ready += len(at)
         report(ready, len(rows))
@@ -222,7 +227,8 @@ def _stream(
 
 def _key(inputs: Any, rows: np.ndarray, size: int | None, body: Variables, program: str, noise: Noise | None) -> str:
     """A hash of all that the latents depend on."""
-    total = hashlib.blake2b(f"{PREPROCESSING} {size} {program}".encode(), digest_size=16)
+    scales = sorted(inputs.scales.items()) if isinstance(inputs, LazyImages) else []
+    total = hashlib.blake2b(f"{PREPROCESSING} {size} {scales} {program}".encode(), digest_size=16)
     for path, leaf in jax.tree_util.tree_leaves_with_path(body):
         value = np.ascontiguousarray(leaf)
         total.update(f"{jax.tree_util.keystr(path)} {value.dtype} {value.shape}".encode())
@@ -240,28 +246,22 @@ def _key(inputs: Any, rows: np.ndarray, size: int | None, body: Variables, progr
     return total.hexdigest()
 
 
-def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    """The array in `path`, memory-mapped, or None: absent, damaged, or of another shape."""
+def _read(path: Path, shape: tuple[int, int], tell: Callable[[str], None]) -> np.ndarray | None:
+    """The array in `path`, memory-mapped, or None: absent, or damaged, which is told, and the file removed."""
     try:
-        array = np.lib.format.open_memmap(path, mode="r")  # np.load would also open other kinds of files
-    except (OSError, ValueError, EOFError):
+        path.stat()
+        if is_whole(path):
+            array = np.lib.format.open_memmap(path, mode="r")  # np.load would also open other kinds of files
+            if array.shape == shape and array.dtype == np.float32:
+                return array
+    except FileNotFoundError:
         return None
-    return array if array.shape == shape and array.dtype == np.float32 else None
-
-
-def write_whole(path: Path, save: Callable[[Any], Any]) -> None:
-    """Write a file so that it is at `path` whole or not at all, whoever else writes the same."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, path.parent.stat().st_mode & 0o666)  # for whoever may read the folder
-            save(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    except (OSError, ValueError, EOFError):
+        pass
+    tell(f"{path}: damaged, and computed again")
+    with suppress(OSError):
+        path.unlink()
+    return None
 
 
 def _save_rows(file: Any, stretches: Iterator[np.ndarray], shape: tuple[int, int]) -> None:

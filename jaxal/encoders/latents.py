@@ -79,8 +79,10 @@ def read(dataset: Dataset, config: InputsConfig, keep_images: bool = False) -> R
         "cache_dir": Path(config.cache_dir).expanduser(),
         "image_size": config.image_size or None,
     }
-    latents = embed(dataset, encoder, weights.variables, **options)
-    dataset = dataset.noting(f"latents from {config.encoder}, weights {weights.origin}", *weights.notices)
+    told: list[str] = []
+    latents = embed(dataset, encoder, weights.variables, tell=told.append, **options)
+    named = f"{weights.origin} (SHA-256 {weights.digest[:12]})" if weights.digest else weights.origin
+    dataset = dataset.noting(f"latents from {config.encoder}, weights {named}", *weights.notices, *told)
     images = None
     if keep_images:
         body = weights.variables | {"params": {k: v for k, v in weights.variables["params"].items() if k != "head"}}
@@ -102,10 +104,12 @@ def with_noise(read_: Read, splits: Sequence[Split], config: InputsConfig, seed:
     assert reader is not None
     draw, distort = jax.random.split(jax.random.key(seed))
     rows, moved = noisy_copies(draw, splits, config.noise, len(dataset))
-    copies = embed(dataset, reader.encoder, reader.variables, rows=rows, noise=Noise(distort), **reader.options)
+    told: list[str] = []
+    options = {**reader.options, "rows": rows, "noise": Noise(distort), "tell": told.append}
+    copies = embed(dataset, reader.encoder, reader.variables, **options)
     joined = np.concatenate([latents, copies])
     noisy = replace(dataset, inputs=latents).take(np.r_[: len(dataset), rows])
-    noisy = replace(noisy, inputs=joined).noting(f"{config.noise:.0%} of the pool images carry noise")
+    noisy = replace(noisy, inputs=joined).noting(f"{config.noise:.0%} of the pool images carry noise", *told)
     if images is not None:
         batches = np.array_split(rows, max(len(rows) // 64, 1))
         pixels = [add_noise(distort, images.pixels[batch], batch) for batch in batches if len(batch)]

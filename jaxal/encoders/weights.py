@@ -1,7 +1,7 @@
 """Trained weights into an encoder: from a file, from a model hub, from a pip package. No PyTorch is needed.
 
 Every tensor must find its place and every place its tensor; only the classification head may be of another
-size, or absent, since replacing it is what transfer learning does.
+size or of several layers, or absent, since replacing it is what transfer learning does (see `naming`).
 """
 
 import hashlib
@@ -16,13 +16,15 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxal.encoders import Encoder, Variables
-from jaxal.encoders.torch_file import WeightsError, is_name, read_torch_file
+from jaxal.encoders.naming import HEAD, place
+from jaxal.encoders.torch_file import read_torch_file
+from jaxal.encoders.torch_pickle import WeightsError, is_name
 
 __all__ = ["Weights", "WeightsError", "load_weights", "save_weights"]
 
-_TORCH_SUFFIXES = (".pth", ".pt", ".bin")
+_TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".pth.tar", ".ckpt")
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-_HEAD = ("params/head/kernel", "params/head/bias")
+_LARGEST = 1 << 33  # bytes of a file; the largest encoder here has a fortieth of that
 _IMAGENET_CLASSES = 1000
 _LISTED = 12  # lines of a list of mismatches; two models of different kinds differ in hundreds of tensors
 
@@ -33,19 +35,21 @@ class Weights(NamedTuple):
     variables: for `Encoder.apply`; NumPy float32 arrays.
     origin: the file, or for a hub its repository, file and commit.
     notices: one line each, to be shown to whoever asked for the weights.
+    digest: SHA-256 of the file; "" where there is none.
     """
 
     variables: Variables
     origin: str
     notices: tuple[str, ...]
+    digest: str = ""
 
 
 def load_weights(encoder: Encoder, source: str | Path | None = None) -> Weights:
     """Weights for `encoder` from `source`, or from the encoder's own published ones.
 
     source is one of
-    - a path to a `.pth`, `.pt`, `.bin` (PyTorch, either layout) or `.safetensors` file; ResNets may be named
-      as in torchvision, timm or Hugging Face transformers,
+    - a path to a `.pth`, `.pt`, `.bin`, `.pth.tar` or `.ckpt` (PyTorch, either layout) or `.safetensors` file;
+      ResNets may be named as in torchvision, timm or Hugging Face transformers, with anything before the names,
     - a path to a folder that `save_weights` wrote,
     - `hf:OWNER/NAME[/FILE][@REVISION]`: fetched once by huggingface_hub, from then on read from its cache,
     - `pip:PACKAGE/FILE`: a file inside an installed Python package,
@@ -72,9 +76,16 @@ def load_weights(encoder: Encoder, source: str | Path | None = None) -> Weights:
         raise WeightsError(f"{path}: no such file; pass a {', '.join(_TORCH_SUFFIXES)} or .safetensors file, or hf:...")
     template: dict[str, Any] = flatten_dict(jax.eval_shape(encoder.init, jax.random.key(0)), sep="/")
     shapes = {key: list(leaf.shape) for key, leaf in template.items()}
-    found = _read_folder(path) if path.is_dir() else _read_file(encoder, path, {*shapes, *_HEAD})
+    if path.is_dir():
+        found, told, digest = _read_folder(encoder, shapes, path), [], ""
+    elif not path.is_file() or path.stat().st_size > _LARGEST:
+        reason = "larger than any weights" if path.is_file() else "not a regular file"
+        raise WeightsError(f"{path}: {reason}; pass a {', '.join(_TORCH_SUFFIXES)} or .safetensors file, or hf:...")
+    else:
+        digest = _digest(path)
+        found, told = _read_file(encoder, path, set(shapes), digest)
     variables = _fit(encoder, shapes, found, path)
-    return Weights(variables, origin, _notices(variables, path))
+    return Weights(variables, origin, (*(f"{path}: {line}" for line in told), *_notices(variables, path)), digest)
 
 
 def save_weights(path: str | Path, variables: Variables) -> None:
@@ -151,56 +162,57 @@ def _fetch(source: str) -> tuple[Path, str]:
     raise WeightsError(f"{source}: the repository has no {' or '.join(files)}; name the file as hf:OWNER/NAME/FILE")
 
 
-def _read_folder(path: Path) -> dict[str, np.ndarray]:
-    """Variable path -> array of a folder that `save_weights` wrote."""
+def _read_folder(encoder: Encoder, shapes: dict[str, list[int]], path: Path) -> dict[str, np.ndarray]:
+    """Variable path -> array of a folder that `save_weights` wrote, once its shapes are known to be the encoder's."""
     from orbax.checkpoint import v1 as ocp
 
+    wrong = f"{path}: not a folder of weights; pass one that save_weights wrote"
+    try:
+        metadata: Any = ocp.metadata(str(path.absolute())).metadata
+        leaves: dict[str, Any] = flatten_dict(metadata, sep="/")
+        announced = {key: list(leaf.shape) for key, leaf in leaves.items()}
+    except Exception as error:  # what Orbax raises for a folder that is not its own changes between versions
+        raise WeightsError(wrong) from error
+    _compare(encoder, shapes, announced, path)
     try:
         tree: Any = ocp.load(str(path.absolute()))
         return {key: np.asarray(leaf) for key, leaf in flatten_dict(tree, sep="/").items()}
-    except Exception as error:  # what Orbax raises for a folder that is not its own changes between versions
-        raise WeightsError(f"{path}: not a folder of weights; pass one that save_weights wrote") from error
+    except Exception as error:
+        raise WeightsError(wrong) from error
 
 
-def _read_file(encoder: Encoder, path: Path, places: set[str]) -> dict[str, np.ndarray]:
-    """Variable path -> array in our layout; names that lead to none of `places` stay as they are."""
-    _check_digest(path)
-    if path.suffix == ".safetensors":
+def _read_file(encoder: Encoder, path: Path, places: set[str], digest: str) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Variable path -> array in our layout, and notices; names that lead to no place stay as they are."""
+    _check_digest(path, digest)
+    name = path.name.lower()
+    if name.endswith(".safetensors"):
         tensors = _read_safetensors(path)
-    elif path.suffix in _TORCH_SUFFIXES:
+    elif name.endswith(_TORCH_SUFFIXES):
         tensors = read_torch_file(path)
     else:
         raise WeightsError(
             f"{path}: ends in {path.suffix!r}; weights end in .safetensors, {', '.join(_TORCH_SUFFIXES)}"
         )
-    found, names = {}, {}
-    for name, array in tensors.items():
-        if name.endswith("num_batches_tracked"):
-            continue  # PyTorch's counter for a momentum schedule that nobody here uses
-        bare = name.removeprefix("module.")  # torch.nn.DataParallel's prefix
-        key = encoder.variable_path(bare)
-        if key not in places:
-            key = bare
-        if names.setdefault(key, name) != name:
-            raise WeightsError(f"{path}: {names[key]} and {name} are the same tensor twice; save only one of them")
-        if key.endswith("/kernel"):
-            # [out, in, height, width] -> [height, width, in, out], and [out, in] -> [in, out]
-            array = array.transpose((2, 3, 1, 0) if array.ndim == 4 else None)
-        found[key] = array
-    return found
+    try:
+        return place(encoder, tensors, places)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
 
 
-def _check_digest(path: Path) -> None:
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_digest(path: Path, digest: str) -> None:
     """Published files carry a SHA-256 in their names; believe it, since most formats have no checksum inside.
 
     PyTorch's hub puts the first 8 digits before the suffix, the Hugging Face cache names the file behind its
     link with all 64. Eight digits without a letter may as well be a date or a training step, and are ignored.
     """
-    match = re.fullmatch(r"([0-9a-f]{64})|.+-(?=\d*[a-f])([0-9a-f]{8})\.\w+", path.resolve().name)
+    match = re.fullmatch(r"([0-9a-f]{64})|.+-(?=\d*[a-f])([0-9a-f]{8})(?:\.\w+)+", path.resolve().name)
     if match is None:
         return
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(match[1] or match[2]):
         remedy = f"fetch it again, or rename it if {match[2]} is no hash" if match[2] else "fetch it again"
         raise WeightsError(f"{path}: damaged (its SHA-256 starts {digest[:8]}, not as its name says); {remedy}")
@@ -227,23 +239,28 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path}: not a whole safetensors file ({reason}); fetch it again") from error
 
 
-def _fit(encoder: Encoder, shapes: dict[str, list[int]], found: dict[str, np.ndarray], path: Path) -> Variables:
-    """`found` as the encoder's variables, head included; WeightsError with the +/- list."""
-    outputs = [found[key].shape[-1] for key in _HEAD if key in found and found[key].ndim]
+def _compare(encoder: Encoder, shapes: dict[str, list[int]], found: dict[str, list[int]], path: Path) -> None:
+    """That the shapes found are the encoder's, head included; WeightsError with the +/- list."""
+    outputs = [found[key][-1] for key in HEAD if found.get(key)]
     if outputs and encoder.latent_size:
-        kernel, bias = _HEAD
+        kernel, bias = HEAD
         shapes = {**shapes, kernel: [encoder.latent_size, outputs[-1]], bias: [outputs[-1]]}
-    wanted = {f"{key} {shape}" for key, shape in shapes.items()}
-    present = {f"{key} {list(array.shape)}" for key, array in found.items()}
-    if wanted != present:
-        lacking, extra = sorted(wanted - present), sorted(present - wanted)
-        lines = [
-            f"{path}: not the tensors of {encoder.name}: {len(lacking)} lacking or of another shape (-), "
-            f"{len(extra)} unknown (+); pass weights of a {encoder.name}",
-            *_listed("-", lacking),
-            *_listed("+", extra),
-        ]
-        raise WeightsError("\n".join(lines))
+    wanted, present = ({f"{key} {shape}" for key, shape in each.items()} for each in (shapes, found))
+    if wanted == present:
+        return
+    lacking, extra = sorted(wanted - present), sorted(present - wanted)
+    lines = [
+        f"{path}: not the tensors of {encoder.name}: {len(lacking)} lacking or of another shape (-), "
+        f"{len(extra)} unknown (+); pass weights of a {encoder.name}",
+        *_listed("-", lacking),
+        *_listed("+", extra),
+    ]
+    raise WeightsError("\n".join(lines))
+
+
+def _fit(encoder: Encoder, shapes: dict[str, list[int]], found: dict[str, np.ndarray], path: Path) -> Variables:
+    """`found` as the encoder's variables, head included."""
+    _compare(encoder, shapes, {key: list(array.shape) for key, array in found.items()}, path)
     for key, array in found.items():
         if not jnp.issubdtype(array.dtype, jnp.floating):
             raise WeightsError(f"{path}: {key} holds {array.dtype}, not floats; save it as float32 or float16")

@@ -32,6 +32,14 @@ class Step(NamedTuple):
     state: State  # after the step
 
 
+class Chosen(NamedTuple):
+    """The candidates to be labelled, the most useful first, each as it was seen when it was chosen."""
+
+    picks: jax.Array  # [N] int32 pool rows, all different
+    features: jax.Array  # [N, F]
+    utilities: jax.Array  # [N]
+
+
 def choose(
     environment: Environment,
     utility: Utility,
@@ -41,8 +49,9 @@ def choose(
     observation: Observation,
     key: chex.PRNGKey,
     sequential: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """The N candidates to be labelled, all different, the most useful first.
+    count: int,
+) -> Chosen:
+    """The candidates to be labelled.
 
     Args:
       candidates: [K] int32 pool rows.
@@ -50,24 +59,22 @@ def choose(
       key: consumed by the utility.
       sequential: [] bool; True ranks anew after each pick, with what needs no label and a key of its own; False takes
         the highest at once.
-
-    Returns:
-      pool rows [N] int32 and their action features [N, F] as seen when each was chosen.
+      count: N.
     """
 
-    def best(observation: Observation, taken: jax.Array, key: chex.PRNGKey) -> jax.Array:
+    def best(observation: Observation, taken: jax.Array, key: chex.PRNGKey) -> tuple[jax.Array, Chosen]:
         utilities = utility(observation, key)
         chex.assert_equal_shape([utilities, observation.mask], custom_message="one utility for each candidate")
-        return jnp.argmax(jnp.where(observation.mask & ~taken, utilities, -jnp.inf))
+        place = jnp.argmax(jnp.where(observation.mask & ~taken, utilities, -jnp.inf))
+        return place, Chosen(candidates[place], observation.features[place], utilities[place])
 
-    if environment.batch == 1:
-        place = best(observation, jnp.zeros(len(candidates), bool), key)
-        return candidates[place][None], observation.features[place][None]
+    if count == 1:
+        return jax.tree.map(lambda x: x[None], best(observation, jnp.zeros(len(candidates), bool), key)[1])
 
-    def pick(carry: tuple[State, jax.Array], own_key: chex.PRNGKey):
+    def pick(carry: tuple[State, jax.Array], own_key: chex.PRNGKey) -> tuple[tuple[State, jax.Array], Chosen]:
         supposed, taken = carry
         seen = environment.observe(task, supposed, candidates)
-        place = best(seen, taken, own_key)
+        place, chosen = best(seen, taken, own_key)
         pending = environment.mark_pending(task, supposed, candidates[place])
         keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(sequential, a, b), new, old)
         supposed = supposed._replace(
@@ -76,12 +83,11 @@ def choose(
             class_counts=keep(pending.class_counts, supposed.class_counts),
             fitted=supposed.fitted._replace(geometry=keep(pending.fitted.geometry, supposed.fitted.geometry)),
         )
-        return (supposed, taken | (candidates == candidates[place])), (candidates[place], seen.features[place])
+        return (supposed, taken | (candidates == candidates[place])), chosen
 
     begin = (state, jnp.zeros(len(candidates), bool))
-    keys = jax.random.split(key, environment.batch)[jnp.where(sequential, jnp.arange(environment.batch), 0)]
-    _, (picks, features) = jax.lax.scan(pick, begin, keys)
-    return picks, features
+    keys = jax.random.split(key, count)[jnp.where(sequential, jnp.arange(count), 0)]
+    return jax.lax.scan(pick, begin, keys)[1]
 
 
 def draw_candidates(key: jax.Array, unlabelled: jax.Array, count: int) -> jax.Array:
@@ -137,7 +143,9 @@ def rollout(
     def body(carry: tuple[State, jax.Array, Observation], key: chex.PRNGKey):
         state, rows, observation = carry
         choose_key, step_key, look_key = jax.random.split(key, 3)
-        picks, features = choose(environment, utility, task, state, rows, observation, choose_key, sequential)
+        picks, features, _ = choose(
+            environment, utility, task, state, rows, observation, choose_key, sequential, environment.batch
+        )
         state, reward = environment.step(task, state, picks, step_key)
         rows, following = look(state, look_key)
         kept = record(

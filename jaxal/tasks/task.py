@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxal.data.dataset import Images, fill_missing
+from jaxal.data.dataset import ROUNDING, Images, fill_missing
 from jaxal.data.splits import Rows
 from jaxal.tasks import distances
 from jaxal.tasks.distances import Distance
@@ -103,15 +103,19 @@ def standardise(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     """`pool` [P, D] and `others` [., D] centred and scaled by the pool's means and deviations.
 
     They are also divided by sqrt(D), so that a latent's mean squared norm is 1 whatever its size, and one
-    regularisation strength or learning rate means the same for every encoder. Constant columns become zero, and
-    missing values (NaN) the pool's median.
+    regularisation strength or learning rate means the same for every encoder. Columns that are constant but for
+    rounding become zero, and missing values (NaN) the pool's median.
     """
     parts = fill(pool, *others)
-    pool = parts[0]
-    mean, deviation = pool.mean(0, dtype=np.float64), pool.std(0, dtype=np.float64)
-    moving = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6)
-    scale = np.where(moving, 1.0 / np.where(moving, deviation, 1.0), 0.0) / np.sqrt(max(moving.sum(), 1))
+    mean, scale = location_and_scale(parts[0])
     return [((x - mean) * scale).astype(np.float32) for x in parts]
+
+
+def location_and_scale(pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `standardise` subtracts from a pool [P, D] without missing values, and then multiplies by: [D], [D]."""
+    mean, deviation = pool.mean(0, dtype=np.float64), pool.std(0, dtype=np.float64)
+    moving = deviation > ROUNDING * np.abs(mean)  # whatever the column's unit
+    return mean, np.where(moving, 1.0 / np.where(moving, deviation, 1.0), 0.0) / np.sqrt(max(moving.sum(), 1))
 
 
 def make_task(
