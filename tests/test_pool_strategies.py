@@ -315,8 +315,10 @@ def test_cluster_margin_goes_round_its_clusters_from_the_smallest(name):
     members = {c: {i for i in considered if clusters[i] == c} for c in set(clusters)}
     queues = set()
     for seed in range(5):
-        queue = np.argsort(-s.utilities(0, seed)["cluster_margin"], kind="stable")[: 10 * BATCH].tolist()
+        everyone = np.argsort(-s.utilities(0, seed)["cluster_margin"], kind="stable").tolist()
+        queue, rest = everyone[: 10 * BATCH], everyone[10 * BATCH : s.free(0).sum()]
         assert set(queue) == considered
+        assert np.all(np.diff(margins[rest]) > -1e-5)
         left = [len(each) for each in members.values() if each]
         expected, turn = [], 0
         while turn < max(left):
