@@ -11,6 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxal.classifiers.linear_probe import inverse_of
 from jaxal.mdp.observation import Observation
 from jaxal.mdp.pool import PoolView
 from jaxal.policies.over_pool import by_blocks, mean_over_pool
@@ -35,7 +36,7 @@ def bait(params: jax.Array, observation: Observation, key: chex.PRNGKey) -> jax.
         to_pool = jnp.where(mask[:, None], view.products(rows) + 1.0, 0.0)  # [B, P] inner products with the labelled
         root = jnp.where(mask, jnp.sqrt(weights[rows]), 0.0)
         among = jnp.where(mask, root[:, None] * (view.products(rows, rows) + 1.0) * root, 0.0)
-        middle = root[:, None] * jnp.linalg.inv(params * jnp.eye(len(rows)) + among) * root
+        middle = root[:, None] * inverse_of(params * jnp.eye(len(rows)) + among) * root
         shadow = middle @ to_pool  # [B, P]
         variance = (view.norms + 1.0 - jnp.sum(to_pool * shadow, 0)) / params  # [P] G_jj
 
@@ -97,7 +98,7 @@ def laplace(view: PoolView, l2: jax.Array) -> Posterior:
 
     def explained(probability: jax.Array) -> jax.Array:
         root = jnp.where(mask, jnp.sqrt(probability), 0.0)
-        return root[:, None] * jnp.linalg.inv(slots + root[:, None] * kernel * root) * root
+        return root[:, None] * inverse_of(slots + root[:, None] * kernel * root) * root
 
     each = jax.vmap(explained, 1)(jax.nn.softmax(view.logits[rows]))
     common = jnp.sum(each, 0) + jnp.diag(jnp.where(mask, 0.0, 1.0))
