@@ -13,6 +13,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from jaxal.mdp.environment import Environment, State, holdout_logits
 from jaxal.mdp.episode import rollout
@@ -98,6 +99,7 @@ class ComparisonHooks(NamedTuple):
 NO_HOOKS = ComparisonHooks()
 
 
+@threadpool_limits.wrap(limits=1)  # LAPACK's idle threads spin: 100 ms for a small matrix where others use the cores
 def evaluate_all(
     environment: Environment,
     contenders: Mapping[str, Contender],

@@ -117,8 +117,7 @@ def chord_herding(scene: Scene) -> np.ndarray:
 
 def bait(scene: Scene) -> np.ndarray:
     """In the space of the weights; the drop of sum_j w_j G_jj is taken by adding the point, not by the formula."""
-    x, q = scene.inputs, softmax(scene.logits).max(1)
-    w = q * (1 - q)
+    x, w = scene.inputs, 1 - np.sum(softmax(scene.logits) ** 2, 1)
     information = scene.l2 * np.eye(x.shape[1]) + sum(w[k] * np.outer(x[k], x[k]) for k in scene.chosen)
 
     def variance(information: np.ndarray) -> float:

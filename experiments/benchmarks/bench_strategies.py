@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from jaxal.classifiers.classifier import Labelled
 from jaxal.classifiers.linear_probe import linear_probe
@@ -87,6 +88,7 @@ def compiled(world: World, strategy: Strategy, params: Any) -> Callable[[], Any]
     return call
 
 
+@threadpool_limits.wrap(limits=1)  # as `evaluate_all` does
 def main() -> None:
     """Time every strategy and print a line for each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

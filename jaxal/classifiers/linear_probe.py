@@ -199,10 +199,7 @@ def border(inverse: jax.Array, kernel: jax.Array, start: jax.Array, size: int, l
 
 
 def inverse_of(matrix: jax.Array) -> jax.Array:
-    """The inverse of a positive definite matrix [B, B].
-
-    By Cholesky: the threads of LAPACK's LU wait for each other, 20 ms on a core that others use too.
-    """
+    """The inverse of a positive definite matrix [B, B], by Cholesky."""
     root = jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(matrix), jnp.eye(len(matrix)), lower=True)
     return root.T @ root
 

@@ -23,14 +23,13 @@ DRAWS = 64  # from the posterior, for BALD
 def bait(params: jax.Array, observation: Observation, key: chex.PRNGKey) -> jax.Array:
     """Largest drop of the pool's predictive variance: BAIT on the Fisher information (Ash et al. 2021).
 
-    The likelihood is that of the predicted class, right or wrong, of probability q (as in later benchmarks), so that a
-    point has the weight w = q (1 - q) and no matrix is larger than the pool's. With S = l2 I + sum of w x x' over the
-    labelled and G_ij = x_i' S^-1 x_j the score is w_i mean_j w_j G_ij^2 / (1 + w_i G_ii), over the pool. `params` [] is
-    l2.
+    A point's Fisher information is w x x' with w = 1 - sum p^2, the trace of its multinomial one, so that no matrix is
+    larger than the pool's. (Later benchmarks take w = q (1 - q), q of the predicted class: worse here, BUILD_NOTES.md.)
+    With S = l2 I + sum of w x x' over the labelled and G_ij = x_i' S^-1 x_j the score of i is
+    w_i mean_j w_j G_ij^2 / (1 + w_i G_ii), over the pool. `params` [] is l2.
     """
     view = observation.whole_pool
-    top = jnp.max(jax.nn.softmax(view.logits), -1)
-    weights = top * (1.0 - top)  # [P]
+    weights = 1.0 - jnp.sum(jax.nn.softmax(view.logits) ** 2, -1)  # [P]
     rows, mask = view.chosen
     with jax.default_matmul_precision("highest"):
         to_pool = jnp.where(mask[:, None], view.products(rows) + 1.0, 0.0)  # [B, P] inner products with the labelled
