@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
@@ -121,7 +122,8 @@ def average_linkage(latents: np.ndarray, seed: int) -> np.ndarray:
     """
     rng = np.random.default_rng(seed)
     some = np.sort(rng.permutation(len(latents))[:LARGEST_LINKAGE])
-    found = fcluster(linkage(latents[some], "average"), max(len(some) // CLUSTER_SIZE, 1), "maxclust") - 1
+    apart = squareform(np.concatenate([part for _, part in _distances(latents[some])]), checks=False)
+    found = fcluster(linkage(apart, "average"), max(len(some) // CLUSTER_SIZE, 1), "maxclust") - 1
     if len(some) == len(latents):
         return found
     means = np.stack([latents[some[found == cluster]].mean(0) for cluster in range(found.max() + 1)])
