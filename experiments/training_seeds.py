@@ -34,7 +34,8 @@ def main() -> None:
     base = presets.default()
     one = replace(base, evaluation=replace(base.evaluation, seeds=1, starts=asked.starts, strategies=("ddqn",)))
     splits = split_all(one, dataset)
-    learned = train_policies(one, sources_for(one, [source], [splits] * asked.policies))["ddqn"]
+    many = replace(one, evaluation=replace(one.evaluation, seeds=asked.policies))  # each with its own keys
+    learned = train_policies(many, sources_for(many, [source], [splits] * asked.policies))["ddqn"]
     means = []
     for i in range(asked.policies):
         policy = jax.tree.map(lambda x, i=i: x[i : i + 1], {"ddqn": learned.params})

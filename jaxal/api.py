@@ -34,6 +34,7 @@ from jaxal.presets import PRESETS
 from jaxal.registry import Registry
 from jaxal.report import terminal
 from jaxal.report.results import Results
+from jaxal.seeds import pinned
 from jaxal.tasks.distances import DISTANCES
 
 Data = Dataset | str | tuple[Any, Any]
@@ -63,6 +64,7 @@ def load(source: str, **settings: Any) -> Dataset:
     return open_dataset(source, configure(**settings).inputs)
 
 
+@pinned()
 def embed(data: Data, encoder: "str | Encoder", **settings: Any) -> Dataset:
     """A data set of images as one of latents [n, D]; they are kept on disk, and computed once.
 
@@ -144,6 +146,7 @@ def _constant(registry: Registry[Any]) -> str:
     return registry.kind.upper().replace(" ", "_") + "S"
 
 
+@pinned()
 def train(data: Data | list[Data], config: Config | None = None, *, progress: bool = True, **settings: Any) -> Policy:
     """Trains a double DQN for every seed.
 
@@ -173,6 +176,7 @@ def train(data: Data | list[Data], config: Config | None = None, *, progress: bo
     return Policy(name, learned.params, made, tuple(source.dataset.name for source in sources), learned.report)
 
 
+@pinned()
 def compare(
     data: Data,
     strategies: Sequence[Any] | Mapping[str, Any] = ("all",),
@@ -250,21 +254,24 @@ def _config_of(policies: Mapping[str, Policy]) -> Config | None:
 
 
 def _params_for(policy: Policy, config: Config, dataset: Dataset) -> Any:
-    """The parameters of a policy for each seed.
+    """The parameters of a policy for each seed, by the seeds' numbers.
 
     Raises:
-      SettingError: when there are too few, or rows that it was trained on would be used to judge it.
+      SettingError: for a seed that it was not trained for, or when rows that it was trained on would be used to judge
+        it.
     """
-    seeds = config.evaluation.seeds
-    if seeds > policy.seeds:
-        fact = f"is {seeds}; it must be at most {policy.seeds}, the number of seeds that the policy was trained for"
-        raise SettingError("evaluation", "seeds", fact)
+    trained, asked = policy.config.evaluation.numbers, config.evaluation.numbers
+    if not set(asked) <= set(trained):
+        name = "first_seed" if len(asked) <= len(trained) else "seeds"
+        there = f"the policy was trained for seeds {trained[0]} to {trained[-1]}"
+        raise SettingError("evaluation", name, f"is {getattr(config.evaluation, name)}; {there}, and they alone can be had")
     if dataset.name in policy.trained_on:
-        before, now = ((each.split, each.evaluation.first_seed, each.inputs.noise) for each in (policy.config, config))
+        before, now = ((each.split, each.inputs.noise) for each in (policy.config, config))
         if before != now:
             fact = f"differs from that of the policy, which was trained on {dataset.name}; rows would be used twice"
             raise SettingError("", "split", fact)
-    return jax.tree.map(lambda x: x[:seeds], policy.params)
+    first = asked[0] - trained[0]
+    return jax.tree.map(lambda x: x[first : first + len(asked)], policy.params)
 
 
 def _dataset(data: Data, config: Config) -> Dataset:

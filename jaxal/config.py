@@ -339,6 +339,11 @@ class EvaluationConfig(Settings):
         self.require(self.first_seed + self.seeds <= LAST_SEED, "first_seed", right)
         self.require(len(self.strategies) > 0, "strategies", "at least one name")
 
+    @property
+    def numbers(self) -> range:
+        """The numbers of the seeds: all that a seed's split, policy and keys depend on."""
+        return range(self.first_seed, self.first_seed + self.seeds)
+
 
 @dataclass(frozen=True)
 class Config:

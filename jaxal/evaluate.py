@@ -102,7 +102,7 @@ def evaluate_all(
     environment: Environment,
     contenders: Mapping[str, Contender],
     banks: Task,
-    key: chex.PRNGKey,
+    keys: chex.PRNGKey,
     *,
     starts: int,
     hooks: ComparisonHooks = NO_HOOKS,
@@ -113,18 +113,16 @@ def evaluate_all(
       environment: made for the banks' shapes.
       contenders: the strategies by name.
       banks: one task a seed: every leaf [seeds, 1, ...].
-      key: consumed here.
+      keys: [seeds], consumed here.
       starts: initial sets per seed.
       hooks: progress, and what to do with curves.
 
     Raises:
       ValueError: when a classifier's logits are no longer finite.
     """
-    seeds = banks.index.shape[0]
     evaluate = make_evaluation(environment, contenders, starts)
     run = jax.jit(for_each(evaluate, (None, 0, SEEDS, 0), None if environment.episodes_at_once is None else 1))
     params = {name: contender.params for name, contender in contenders.items()}
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(seeds))
     out: dict[str, Curves] = {}
     for i, name in enumerate(contenders):
         if name in hooks.known:

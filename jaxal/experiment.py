@@ -24,6 +24,7 @@ from jaxal.policies.strategy import Setting, Strategy
 from jaxal.report import provenance
 from jaxal.report.results import Results
 from jaxal.report.summary import Curves, Shown, Summary, summarise
+from jaxal.seeds import seed_keys
 from jaxal.tasks.banks import Recipe, Sources, join_images, make_sources, pad_and_stack
 from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import standardise
@@ -53,12 +54,8 @@ def training_memory(config: Config, sources: Sources) -> int:
 def train_policies(config: Config, sources: Sources, hooks: Hooks = NO_HOOKS) -> dict[str, Learned]:
     """Trains what the config's strategies need, for every seed; `hooks` are those of the double DQN."""
     environment = environment_for(config, sources.bank)
-    keys = jax.random.split(jax.random.key(config.evaluation.first_seed), len(LEARNERS))
-    return {
-        name: LEARNERS[name].learn(config, environment, sources, key, hooks)
-        for name, key in zip(LEARNERS, keys, strict=True)
-        if name in learners(config)
-    }
+    keys = {name: seed_keys(config.evaluation.numbers, f"learn {name}") for name in learners(config)}
+    return {name: LEARNERS[name].learn(config, environment, sources, keys[name], hooks) for name in keys}
 
 
 def policy_shapes(config: Config, seeds: int, classes: int) -> dict[str, Any]:
@@ -91,10 +88,10 @@ def compare_strategies(
       hooks: progress, and what to do with curves.
     """
     needs, distance = classifier_for(config).needs, DISTANCES[config.environment.distance]
-    tests = [[Recipe(target.latents, target.dataset.labels, parts.testing())] for parts in splits]
+    classes = len(target.dataset.classes)
+    tests = [[Recipe(target.latents, target.dataset.labels, parts.testing(), classes)] for parts in splits]
     banks = pad_and_stack(tests, join_images([target])[0] if needs.images else None, distance, needs)
     environment = environment_for(config, banks)
-    classes = len(target.dataset.classes)
     labels = max(config.environment.initial, classes) + environment.batch * np.arange(environment.steps + 1)
     pool_labels = np.asarray(banks.pool_labels[:, 0])
 
@@ -105,14 +102,14 @@ def compare_strategies(
         settings = [
             Setting(
                 config=config,
-                seed=config.evaluation.first_seed + i,
+                seed=seed,
                 classes=classes,
                 latents=standardise(target.latents[parts.pool])[0],
                 labels=pool_labels[i],
                 labels_before=labels[:-1],
                 learned=learned[i],
             )
-            for i, parts in enumerate(splits)
+            for i, (seed, parts) in enumerate(zip(config.evaluation.numbers, splits, strict=True))
         ]
         return jax.tree.map(lambda *x: jnp.stack(x), *map(strategy.prepare, settings))
 
@@ -121,8 +118,8 @@ def compare_strategies(
         name: Contender(strategy, strategy.picks_in_sequence(config), prepared(name, strategy))
         for name, strategy in strategies.items()
     }
-    key = jax.random.key(config.evaluation.first_seed + 1)
-    curves = evaluate_all(environment, contenders, banks, key, starts=config.evaluation.starts, hooks=hooks)
+    keys = seed_keys(config.evaluation.numbers, "compare")
+    curves = evaluate_all(environment, contenders, banks, keys, starts=config.evaluation.starts, hooks=hooks)
     shown = {
         name: Shown(strategy.kind, strategy.label or name.replace("_", " "), strategy.cheats, strategy.colour)
         for name, strategy in strategies.items()

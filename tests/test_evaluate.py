@@ -19,6 +19,7 @@ from jaxal.policies import STRATEGIES
 from jaxal.policies.ddqn import make_agent
 from jaxal.policies.typiclust import clusterings
 from jaxal.report.summary import Curves
+from jaxal.seeds import seed_key, seed_keys
 from jaxal.tasks.task import Task, select
 
 STEPS, STATE, BATCH, STARTS, SEEDS = 4, 10, 2, 3, 2
@@ -35,8 +36,9 @@ class Stage(NamedTuple):
     def run(self, key: int = 0, seeds: slice = slice(None), **hooks) -> dict[str, Curves]:
         some = lambda tree: jax.tree.map(lambda x: x[seeds], tree)
         contenders = {name: c._replace(params=some(c.params)) for name, c in self.contenders.items()}
+        keys = seed_keys(range(SEEDS), f"compare {key}")[seeds]
         return evaluate_all(
-            *(self.environment, contenders, some(self.banks), jax.random.key(key)),
+            *(self.environment, contenders, some(self.banks), keys),
             starts=STARTS,
             hooks=ComparisonHooks(**hooks),
         )
@@ -105,7 +107,7 @@ def test_curves_are_those_of_the_labels_bought(stage):
     task = select(jax.tree.map(lambda x: x[1], stage.banks), jnp.int32(0))
     curves, labels = stage.curves["entropy"], np.asarray(task.holdout_labels)
     truth = curves.metrics["accuracy"][1, 2]
-    key = jax.random.split(jax.random.fold_in(jax.random.key(0), 1), STARTS)[2]
+    key = jax.random.split(seed_key(1, "compare 0"), STARTS)[2]
     initial = env.initial_set(task, jax.random.split(key)[0])
     state = env.reset(task, initial, jax.random.key(0))
     step, found = jax.jit(env.step), []

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxal import seeds
 from jaxal.build import check_room, classifier_for, resolved
 from jaxal.cli import listing, plan, resumable, run_folders
 from jaxal.cli.flags import Embed, Evaluate, List, Report, Request, Run
@@ -22,6 +23,7 @@ from jaxal.report import pages, terminal
 from jaxal.report.asked import Asked, begin, read_config
 from jaxal.report.results import Results
 
+FULL = ("RESOURCE_EXHAUSTED", "Out of memory")  # how XLA tells it, on GPUs and on CPUs
 OUT_OF_MEMORY = (
     "out of memory; take less at once: with --classifier finetune smaller --finetune.episodes-at-once, .minibatch or "
     ".block (--plan says what they need), else smaller --seeds, --starts or --train.tasks"
@@ -35,21 +37,30 @@ def execute(request: Request, command: str) -> None:
       ValueError, SettingError, OSError: one line, for whatever was given wrongly; nothing has been written then.
       KeyboardInterrupt: with a line on how to go on, where that is possible.
     """
+    if isinstance(request, Report):
+        make_report(request)
+    elif isinstance(request, List):
+        _run_plugins(request.plugins)
+        print("\n".join(listing.lines(request.kind)))
+    else:
+        _compute(request, command)
+
+
+def _compute(request: Run | Evaluate | Embed, command: str) -> None:
+    """What needs a device, with JAX as jaxal works with it."""
+    for setting in seeds.changed():
+        terminal.notice(f"{setting} is ignored, so that results are the same wherever they are computed")
     try:
-        if not isinstance(request, Report):
+        with seeds.pinned():
             _run_plugins(request.plugins)
-        if isinstance(request, Run):
-            run(request, command)
-        elif isinstance(request, Evaluate):
-            evaluate(request, command)
-        elif isinstance(request, Embed):
-            embed(request)
-        elif isinstance(request, List):
-            print("\n".join(listing.lines(request.kind)))
-        else:
-            make_report(request)
+            if isinstance(request, Run):
+                run(request, command)
+            elif isinstance(request, Evaluate):
+                evaluate(request, command)
+            else:
+                embed(request)
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
-        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        if isinstance(error, MemoryError) or any(words in str(error) for words in FULL):
             raise ValueError(OUT_OF_MEMORY) from None
         raise
 
@@ -181,7 +192,7 @@ def _read_and_split(source: str, config: Config) -> tuple[Embedded, list[Split]]
     images = _read(source, config)
     splits = split_all(config, images.embedded.dataset)
     if config.inputs.noise:
-        noisy, splits = with_noise(images, splits, config.inputs, config.evaluation.first_seed)
+        noisy, splits = with_noise(images, splits, config.inputs, config.evaluation.numbers)
         _tell(noisy.dataset, images.embedded.dataset)
         return noisy, splits
     return images.embedded, splits
@@ -212,8 +223,7 @@ def _embedded(source: str, inputs: InputsConfig, keep_images: bool = False) -> R
 def _tell(dataset: Dataset, before: Dataset | None = None) -> None:
     """The notices of a data set, less those that it had before."""
     for notice in dataset.notices[len(before.notices) if before else 0 :]:
-        line = f"{dataset.name}: {notice}"
-        terminal.console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        terminal.notice(f"{dataset.name}: {notice}")
 
 
 def _overridden(config: Config, request: Evaluate) -> Config:

@@ -22,6 +22,7 @@ from jaxal.data.splits import PARTS, Rows, Split, check_parts, split_all
 from jaxal.encoders import Encoder
 from jaxal.encoders.latents import open_dataset, require_images
 from jaxal.experiment import learners
+from jaxal.seeds import seed_keys
 
 PEAK = {"float32": 156e12, "bfloat16": 312e12}  # operations a second of an A100, TF32 and bfloat16
 REACHED = 0.2  # share of the peak that training a ResNet-50 reaches: about 2,500 images/s in bfloat16
@@ -63,7 +64,8 @@ def describe(request: Run) -> list[str]:
     cuts = [split_all(config, dataset, train_only=True)[0] for dataset in others]
     check_parts(target, splits[0], PARTS)
     check_room(config, target.name, len(target.classes), len(splits[0].pool))
-    copies = len(noisy_copies(jax.random.key(0), splits, config.inputs.noise, len(target))[0])
+    keys = seed_keys(config.evaluation.numbers, "noise")
+    copies = len(noisy_copies(keys, splits, config.inputs.noise, len(target))[0])
     images = copies + sum(map(len, (target, *others)))
     classes = max(len(dataset.classes) for dataset in (target, *others))
     size = config.inputs.image_size or trainable_encoder(config).image_size or 224

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from jaxal.config import InputsConfig
@@ -16,6 +15,7 @@ from jaxal.data.splits import Split
 from jaxal.encoders import Encoder, make_encoder
 from jaxal.encoders.embed import embed, load_pixels
 from jaxal.encoders.weights import load_weights
+from jaxal.seeds import seed_key, seed_keys
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,13 @@ def read(dataset: Dataset, config: InputsConfig, keep_images: bool = False) -> R
     return Read(Embedded(dataset, latents, images), Reader(encoder, weights.variables, options))
 
 
-def with_noise(read_: Read, splits: Sequence[Split], config: InputsConfig, seed: int) -> tuple[Embedded, list[Split]]:
+def with_noise(
+    read_: Read, splits: Sequence[Split], config: InputsConfig, seeds: Sequence[int]
+) -> tuple[Embedded, list[Split]]:
     """The same data set with a fraction of every pool, and source pool, replaced by noisy copies.
 
-    A row may be in one seed's pool and in another's test part, so the clean rows [n] stay, and noisy ones follow.
+    Which rows are noisy depends on the number of a split's seed, in `seeds`; how a row is distorted is its own, so that
+    the seeds share copies. A row may be in one seed's pool and in another's test part, so the clean rows [n] stay, and noisy ones follow.
     Returns the data set of n + m rows, and the splits with noisy rows (n or above) in their pools.
 
     Raises:
@@ -100,8 +103,8 @@ def with_noise(read_: Read, splits: Sequence[Split], config: InputsConfig, seed:
     (dataset, latents, images), reader = read_
     require_images(dataset, "--noise")
     assert reader is not None
-    draw, distort = jax.random.split(jax.random.key(seed))
-    rows, moved = noisy_copies(draw, splits, config.noise, len(dataset))
+    distort = seed_key(0, "distort")
+    rows, moved = noisy_copies(seed_keys(seeds, "noise"), splits, config.noise, len(dataset))
     copies = embed(dataset, reader.encoder, reader.variables, rows=rows, noise=Noise(distort), **reader.options)
     joined = np.concatenate([latents, copies])
     noisy = replace(dataset, inputs=latents).take(np.r_[: len(dataset), rows])

@@ -67,7 +67,7 @@ class Observe(Protocol):
     """What is seen of a state."""
 
     def __call__(self, task: Task, state: State, candidates: jax.Array) -> Observation:
-        """The state, and the candidates [K] int32 pool rows."""
+        """The state, and the candidates [K] int32 pool rows; -1: none."""
         ...
 
 
@@ -172,7 +172,7 @@ def make_environment(config: EnvironmentConfig, classifier: Classifier, classes:
             logits=jax.lax.slice_in_dim(state.fitted.logits, pool, pool + set_aside),
             progress=state.time / steps,
         )
-        mask = state.unlabelled[candidates]
+        mask = state.unlabelled[candidates] & (candidates >= 0)
         whole = PoolView(
             task=task,
             rows=candidates,

@@ -48,7 +48,7 @@ class PoolView(NamedTuple):
     """
 
     task: Task
-    rows: jax.Array  # [K] int32 pool rows of the candidates
+    rows: jax.Array  # [K] int32 pool rows of the candidates; -1: none
     logits: jax.Array  # [P, C]
     unlabelled: jax.Array  # [P] bool, False on padding
     chosen: Labelled  # [B + N] labelled points, and behind them those picked in this step
@@ -68,7 +68,7 @@ class Observation(NamedTuple):
     state_vector: jax.Array  # [.]
     features: jax.Array  # [K, F] action features, standardised where the config says so
     candidates: Candidates
-    mask: jax.Array  # [K] bool, False: may not be chosen (already labelled, or padding)
+    mask: jax.Array  # [K] bool, False: may not be chosen (already labelled, padding, or none)
     time: jax.Array  # [] int32 steps done
     pool: PoolView | None = None  # None where an episode is recorded
 

@@ -12,6 +12,7 @@ from jaxal.policies.ddqn import agent_for
 from jaxal.policies.learner import Learner
 from jaxal.policies.strategy import Setting, Strategy, plain
 from jaxal.registry import Registry
+from jaxal.seeds import seed_key
 
 
 def q_values(params: Any, observation: Observation, key: chex.PRNGKey) -> jax.Array:
@@ -26,7 +27,7 @@ def _trained(setting: Setting) -> Any:
 
 def _untrained(setting: Setting) -> Any:
     agent = agent_for(setting.config, setting.classes)
-    return jax.tree_util.Partial(agent.values, agent.init(jax.random.key(setting.seed)).params)
+    return jax.tree_util.Partial(agent.values, agent.init(seed_key(setting.seed, "untrained_q")).params)
 
 
 STRATEGIES: Registry[Strategy] = Registry(

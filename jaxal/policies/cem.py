@@ -84,12 +84,12 @@ def make_cem(config: Config, environment: Environment) -> Callable[[Sources, che
     return search
 
 
-def learn(config: Config, environment: Environment, sources: Sources, key: chex.PRNGKey, hooks: Hooks) -> Learned:
+def learn(config: Config, environment: Environment, sources: Sources, keys: chex.PRNGKey, hooks: Hooks) -> Learned:
     """A linear policy for every seed. See `Learner`."""
     del hooks  # it takes seconds
     seeds_at_once = None if environment.episodes_at_once is None else 1
     search = jax.jit(for_each(make_cem(config, environment), (OVER_SEEDS, 0), seeds_at_once))
-    return Learned(jax.device_get(search(sources, jax.random.split(key, len(sources.dataset)))), {})
+    return Learned(jax.device_get(search(sources, keys)), {})
 
 
 def shapes(config: Config, classes: int, seeds: int) -> jax.ShapeDtypeStruct:

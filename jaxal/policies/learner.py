@@ -42,9 +42,9 @@ class Learn(Protocol):
     """How a policy is trained."""
 
     def __call__(
-        self, config: Config, environment: Environment, sources: Sources, key: chex.PRNGKey, hooks: Hooks
+        self, config: Config, environment: Environment, sources: Sources, keys: chex.PRNGKey, hooks: Hooks
     ) -> Learned:
-        """Trains one policy a seed; `sources` have a leading seed axis. Consumes the key."""
+        """Trains one policy a seed; `sources` have a leading seed axis, and so have the keys, which it consumes."""
         ...
 
 

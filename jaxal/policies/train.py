@@ -22,6 +22,7 @@ from jaxal.policies.ddqn import agent_for
 from jaxal.policies.iteration import Setup, TrainState
 from jaxal.policies.learner import NO_HOOKS, Hooks, Learned
 from jaxal.policies.replay import Transition, make_replay, memory_bytes
+from jaxal.report.statistics import rounded
 from jaxal.tasks.banks import OVER_SEEDS, Sources
 from jaxal.tasks.task import for_each
 
@@ -32,6 +33,7 @@ class History(NamedTuple):
     """What training reported so far; NaN in rows that are still to come, or were not measured."""
 
     iteration: np.ndarray  # [] int32 iterations done
+    active: np.ndarray  # [seeds] bool, False once a seed has stopped
     returns: np.ndarray  # [I, seeds] mean return of each iteration
     validation: np.ndarray  # [I + 1, seeds] mean accuracy on the validation rows before each iteration and at the end
 
@@ -52,13 +54,13 @@ class Trained(NamedTuple):
     compile_seconds: float
 
 
-def train(setup: Setup, sources: Sources, key: chex.PRNGKey, hooks: Hooks = NO_HOOKS) -> Trained:
-    """Trains all seeds at once.
+def train(setup: Setup, sources: Sources, keys: chex.PRNGKey, hooks: Hooks = NO_HOOKS) -> Trained:
+    """Trains all seeds at once. Each stops by itself, so that what it learns does not depend on the others.
 
     Args:
       setup: what stays the same throughout.
       sources: with a leading seed axis on every array.
-      key: consumed here.
+      keys: [seeds], consumed here.
       hooks: progress, and what to do with snapshots.
 
     Raises:
@@ -66,49 +68,50 @@ def train(setup: Setup, sources: Sources, key: chex.PRNGKey, hooks: Hooks = NO_H
     """
     config, seeds = setup.config, len(sources.dataset)
     epsilons = np.linspace(config.epsilon_start, config.epsilon_end, config.iterations, dtype=np.float32)
-    keys = jax.vmap(lambda s: jax.random.split(jax.random.fold_in(key, s), config.iterations + 1))(jnp.arange(seeds))
+    keys = jax.vmap(lambda key: jax.random.split(key, config.iterations + 1))(keys)
     began = time.perf_counter()
     (init, iterate, validate), shapes = _compile(setup, sources, keys)
     compiled = time.perf_counter()
     history = History(
         iteration=np.zeros((), np.int32),
+        active=np.ones(seeds, bool),
         returns=np.full((config.iterations, seeds), np.nan, np.float32),
         validation=np.full((config.iterations + 1, seeds), np.nan, np.float32),
     )
     found = hooks.resume(Snapshot(shapes, history))
     if found is None:
-        state, score = validate(init(sources, keys[:, 0]), sources)
+        state, score = validate(init(sources, keys[:, 0]), sources, history.active)
         history.validation[0] = score
     else:
         state, history = found.state, jax.tree.map(np.array, found.history)
-    for i in range(int(history.iteration), config.iterations):
-        state, report = iterate(state, sources, epsilons[i], keys[:, i + 1])
-        if not np.isfinite(report["loss"]).all():
+    while history.active.any():
+        i, active = int(history.iteration), history.active
+        state, report = iterate(state, sources, epsilons[i], active, keys[:, i + 1])
+        if not np.isfinite(report["loss"][active]).all():
             raise ValueError(f"the loss is not finite after iteration {i + 1}; take a smaller learning rate: {RATES}")
-        history.returns[i] = report["return"]
         done = i + 1
+        history.returns[i, active] = report["return"][active]
         stable = stabilised(history.returns[:done], config.patience, config.tolerance)
-        if stable or done == config.iterations or done % config.validation_every == 0:
-            state, score = validate(state, sources)
-            history.validation[done] = score
-        history = history._replace(iteration=np.array(config.iterations if stable else done, np.int32))
-        hooks.save(int(history.iteration), Snapshot(state, history))
-        hooks.progress(done, config.iterations, f"return {history.returns[i].mean():.3f}")
-        if stable:
-            break
+        ending = active & (stable | (done == config.iterations))
+        if (due := ending | (active & (done % config.validation_every == 0))).any():
+            state, score = validate(state, sources, due)
+            history.validation[done, due] = score[due]
+        history = history._replace(iteration=np.array(done, np.int32), active=active & ~ending)
+        hooks.save(done, Snapshot(state, history))
+        hooks.progress(done, config.iterations, f"return {np.nanmean(history.returns[i]):.3f}")
     seconds = time.perf_counter() - compiled
     return Trained(jax.device_get(state.best_params), history, seconds, compiled - began)
 
 
-def stabilised(returns: np.ndarray, patience: int, tolerance: float) -> bool:
-    """Whether the mean return [iterations, seeds] has stopped growing, in every seed.
+def stabilised(returns: np.ndarray, patience: int, tolerance: float) -> np.ndarray:
+    """In which seeds the mean return [iterations, seeds] has stopped growing: [seeds] bool.
 
     It has when the last `patience` iterations are on average no more than `tolerance` above those before them.
     """
     if not patience or len(returns) < 2 * patience:
-        return False
+        return np.zeros(returns.shape[1], bool)
     last, before = returns[-patience:].mean(0), returns[-2 * patience : -patience].mean(0)
-    return bool(np.all(last <= before + tolerance))
+    return last <= before + tolerance
 
 
 def _compile(setup: Setup, sources: Sources, keys: chex.PRNGKey) -> tuple[tuple[Any, ...], TrainState]:
@@ -116,39 +119,41 @@ def _compile(setup: Setup, sources: Sources, keys: chex.PRNGKey) -> tuple[tuple[
     seeds_at_once = None if setup.environment.episodes_at_once is None else 1
     over = lambda function, axes: for_each(partial(function, setup), axes, seeds_at_once)
     init = jax.jit(over(iteration.init, (OVER_SEEDS, 0)))
-    iterate = jax.jit(over(iteration.iterate, (0, OVER_SEEDS, None, 0)), donate_argnums=0)
-    validate = jax.jit(over(iteration.validate, (0, OVER_SEEDS)), donate_argnums=0)
+    iterate = jax.jit(over(iteration.iterate, (0, OVER_SEEDS, None, 0, 0)), donate_argnums=0)
+    validate = jax.jit(over(iteration.validate, (0, OVER_SEEDS, 0)), donate_argnums=0)
     state: Any = jax.eval_shape(init, sources, keys[:, 0])
+    active = jnp.ones(len(sources.dataset), bool)
     lowered = (
         init.lower(sources, keys[:, 0]),
-        iterate.lower(state, sources, jnp.zeros((), jnp.float32), keys[:, 0]),
-        validate.lower(state, sources),
+        iterate.lower(state, sources, jnp.zeros((), jnp.float32), active, keys[:, 0]),
+        validate.lower(state, sources, active),
     )
     with ThreadPoolExecutor() as pool:  # XLA releases the interpreter lock
         return tuple(pool.map(lambda x: x.compile(), lowered)), state
 
 
-def learn(config: Config, environment: Environment, sources: Sources, key: chex.PRNGKey, hooks: Hooks) -> Learned:
+def learn(config: Config, environment: Environment, sources: Sources, keys: chex.PRNGKey, hooks: Hooks) -> Learned:
     """A double DQN for every seed. See `Learner`."""
     agent = agent_for(config, sources.bank.class_mask.shape[-1])
     sequential = config.environment.batch_selection == "sequential"
     datasets = int(sources.dataset.max()) + 1
     setup = Setup(config.train, environment, agent, make_replay(config.agent), datasets, sequential)
-    trained = train(setup, sources, key, hooks)
+    trained = train(setup, sources, keys, hooks)
     history = trained.history
-    done, validated = (~np.isnan(rows[:, 0]) for rows in (history.returns, history.validation))
-    iterations = int(done.sum())
+    iterations = int(history.iteration)
+    validated = ~np.isnan(history.validation).all(1)
     episodes = max(config.train.warm_start_episodes, sources.dataset.shape[1]) + iterations * config.train.episodes
     report = {
         "iterations": iterations,
+        "iterations_by_seed": np.sum(~np.isnan(history.returns), 0).tolist(),
         "episodes": episodes,
         "env_steps": episodes * environment.steps,
         "updates": iterations * config.train.updates,
         "seconds": trained.seconds,
         "compile_seconds": trained.compile_seconds,
-        "returns": np.round(history.returns[done].astype(float), 6).tolist(),
+        "returns": rounded(history.returns[:iterations]),
         "validated_at": np.flatnonzero(validated).tolist(),
-        "validation_accuracy": np.round(history.validation[validated].astype(float), 6).tolist(),
+        "validation_accuracy": rounded(history.validation[validated]),
     }
     return Learned(trained.params, report)
 

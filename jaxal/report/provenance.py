@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxal.seeds import settings
+
 
 def environment() -> dict[str, Any]:
     """The `environment` part of a summary."""
@@ -23,6 +25,7 @@ def environment() -> dict[str, Any]:
         "device": f"{len(jax.devices())} x {device.platform} ({device.device_kind})",
         "cores": os.cpu_count(),
         "git": _git_revision(),
+        **settings(),
     }
 
 

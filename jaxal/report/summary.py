@@ -79,7 +79,7 @@ def summarise(
         strategies[name] = {
             **shown[name]._asdict(),
             "labels": labels.tolist(),
-            **{metric: rounded(values.reshape(-1, values.shape[-1])) for metric, values in result.metrics.items()},
+            **{metric: statistics.rounded(values.reshape(-1, values.shape[-1])) for metric, values in result.metrics.items()},
             "aulc_mean": float(areas.mean()),
             "aulc_ci68": statistics.interval(areas, 0.68).tolist(),
             "aulc_ci95": statistics.interval(areas, 0.95).tolist(),
@@ -117,16 +117,10 @@ def _against_all(name: str, accuracy: Mapping[str, np.ndarray]) -> list[dict[str
             "p": comparison.p,
             "p_holm": p_holm,
             "effect_size": comparison.effect_size,
-            "quarters": rounded(statistics.quarters(accuracy[name], accuracy[other])),
+            "quarters": statistics.rounded(statistics.quarters(accuracy[name], accuracy[other])),
         }
         for other, comparison, p_holm in zip(others, found, adjusted, strict=True)
     ]
-
-
-def rounded(values: np.ndarray) -> list[Any]:
-    """As nested lists, in the digits that float32 has; NaN becomes null."""
-    short = np.round(np.asarray(values, np.float64), 6)
-    return np.where(np.isnan(short), np.array(None), short).tolist()
 
 
 def label(summary: Summary, name: str) -> str:

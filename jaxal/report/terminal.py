@@ -50,6 +50,11 @@ def progress(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int,
         yield tell
 
 
+def notice(line: str) -> None:
+    """A line that a user should know of, among what else is told of the work under way."""
+    console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
 def show(title: str, results: dict[str, Any]) -> None:
     """The table that closes a run, and its headline, on stdout; `results` as `pages.read` gives them."""
     content = tables.strategy_table(results)

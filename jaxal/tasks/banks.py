@@ -32,6 +32,7 @@ class Recipe(NamedTuple):
     latents: np.ndarray  # [n, D] float32, of the whole data set
     labels: np.ndarray  # [n] int32, -1 in rows of classes that the task does not have
     rows: Rows
+    classes: int  # of the data set, whether the task has them all or not
     first_image: int = 0  # place of the data set's first image among those of all data sets
 
 
@@ -44,23 +45,19 @@ def training_recipes(
     restricted to a random subset of the classes where the config asks for that. The state rows are the split's in
     every task, whatever their classes: their labels are never used.
     """
-    labels, settings = source.dataset.labels, config.train
+    labels, settings, count = source.dataset.labels, config.train, len(source.dataset.classes)
+    recipe = lambda labels, rows: Recipe(source.latents, labels, rows, count, first_image)
     if settings.tasks == 1:
-        return [
-            (
-                Recipe(source.latents, labels, parts.training(), first_image),
-                Recipe(source.latents, labels, parts.validating(), first_image),
-            )
-        ]
+        return [(recipe(labels, parts.training()), recipe(labels, parts.validating()))]
     rows = np.concatenate([parts.source_pool, parts.reward])
     out = []
     for _ in range(settings.tasks):
-        classes = np.arange(len(source.dataset.classes))
+        classes = np.arange(count)
         if settings.class_subsets and len(classes) > 2 and rng.random() < 0.5:
             subset = np.sort(rng.choice(classes, rng.integers(2, len(classes) + 1), replace=False))
             if np.isin(labels[rows], subset).sum() >= 4 * len(parts.state):  # else too few rows for a task
                 classes = subset
-        renamed = np.full(len(source.dataset.classes), -1, np.int32)
+        renamed = np.full(count, -1, np.int32)
         renamed[classes] = np.arange(len(classes))
         task_labels = renamed[labels]
         kept = rng.permutation(rows[task_labels[rows] >= 0])
@@ -68,19 +65,18 @@ def training_recipes(
         reward, pool = np.split(kept, [held])
         pool = pool[: settings.task_pool or len(pool)]
         validation = parts.validation[task_labels[parts.validation] >= 0]
-        out.append(
-            tuple(
-                Recipe(source.latents, task_labels, Rows(pool, parts.state, holdout), first_image)
-                for holdout in (reward, validation)
-            )
-        )
+        out.append(tuple(recipe(task_labels, Rows(pool, parts.state, holdout)) for holdout in (reward, validation)))
     return out
 
 
 def make_bank(recipes: Sequence[Recipe], distance: Distance, needs: Needs) -> Task:
-    """The tasks, padded to common shapes."""
+    """The tasks, padded to common shapes.
+
+    The number of classes, on which the size of an initial set depends, is that of the data sets: which classes a task
+    has is drawn, and must not depend on which other tasks there are.
+    """
     pool, state, holdout = (max(len(r.rows[part]) for r in recipes) for part in range(3))
-    classes = max(int(r.labels.max()) + 1 for r in recipes)
+    classes = max(r.classes for r in recipes)
     return stack(
         [
             make_task(
@@ -111,8 +107,8 @@ def make_sources(
     """
     seeds = []
     images, firsts = join_images(sources) if needs.images else (None, [0] * len(sources))
-    for number, parts in enumerate(splits):
-        rng = np.random.default_rng([config.evaluation.first_seed + number, 0x7A5C])
+    for seed, parts in zip(config.evaluation.numbers, splits, strict=True):
+        rng = np.random.default_rng([seed, 0x7A5C])
         tasks = [training_recipes(config, *each[:2], rng, each[2]) for each in zip(sources, parts, firsts, strict=True)]
         pairs = [pair for task in tasks for pair in task]
         dataset = jnp.asarray(np.repeat(np.arange(len(sources)), [len(task) for task in tasks]))
