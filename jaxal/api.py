@@ -7,29 +7,28 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxal.build import check_room, classifier_for, resolved
+from jaxal.build import classifier_for, learners, resolved
 from jaxal.classifiers import CLASSIFIERS
 from jaxal.config import PARTS, Config, SettingError
 from jaxal.data.arrays import from_arrays
-from jaxal.data.dataset import Dataset, Embedded
-from jaxal.data.splits import PARTS as ROWS
-from jaxal.data.splits import check_parts, split_all
+from jaxal.data.dataset import Dataset
 from jaxal.encoders import ENCODERS, Encoder
-from jaxal.encoders.latents import open_dataset, read
+from jaxal.encoders.latents import Read, open_dataset, read
 from jaxal.evaluate import ComparisonHooks
 from jaxal.experiment import (
+    check_memory,
     compare_strategies,
     labels_of_training,
-    learners,
     results_of,
     sources_for,
     train_policies,
 )
 from jaxal.mdp.metrics import REWARDS
 from jaxal.mdp.observation import ACTION_FEATURES, STATE_FEATURES
-from jaxal.policies import STRATEGIES
+from jaxal.policies import LEARNERS, STRATEGIES
 from jaxal.policies.learner import Hooks
 from jaxal.policies.policy import Policy
+from jaxal.prepare import prepare
 from jaxal.presets import PRESETS
 from jaxal.registry import Registry
 from jaxal.report import terminal
@@ -164,15 +163,14 @@ def train(data: Data | list[Data], config: Config | None = None, *, progress: bo
     """
     settings = {"strategies": ("ddqn",), **settings}
     made = resolved(configure(config=config, **settings))
-    sources = [_embedded(each, made) for each in (data if isinstance(data, list) else [data])]
-    cuts = [split_all(made, source.dataset) for source in sources]
-    for source, cut in zip(sources, cuts, strict=True):
-        check_parts(source.dataset, cut[0], ROWS)
-    bank = sources_for(made, sources, list(zip(*cuts, strict=True)))
-    smallest = int(np.min(np.sum(np.asarray(bank.bank.pool_labels) >= 0, -1)))
-    check_room(made, "the smallest training task", bank.bank.class_mask.shape[-1], smallest)
+    opened = [_dataset(each, made) for each in (data if isinstance(data, list) else [data])]
+    prepared = prepare(made, None, opened)
+    made, cuts = prepared.config, prepared.source_splits
+    sources = [_read(dataset, made).embedded for dataset in opened]
+    check_memory(prepared, None, sources)
     with terminal.progress("training", quiet=not progress) as shown:
-        name, learned = next(iter(train_policies(made, bank, Hooks(progress=shown)).items()))
+        learned = train_policies(made, sources_for(made, sources, cuts), Hooks(progress=shown))
+    name, learned = next(iter(learned.items()))
     return Policy(name, learned.params, made, tuple(source.dataset.name for source in sources), learned.report)
 
 
@@ -206,32 +204,37 @@ def compare(
     if config is None:
         config = _config_of(policies)
     made = resolved(configure(config=config, **{"strategies": tuple(listed), **settings}))
-    target = _embedded(data, made)
-    splits = split_all(made, target.dataset)
-    check_parts(target.dataset, splits[0], ROWS)
-    check_room(made, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
-    params = {name: _params_for(policy, made, target.dataset) for name, policy in policies.items()}
+    dataset = _dataset(data, made)
+    params = {name: _params_for(policy, made, dataset) for name, policy in policies.items()}
+    untrained = [name for name in learners(made) if name not in params]
+    prepared = prepare(made, dataset, [dataset] if untrained else [])
+    made, splits = prepared.config, prepared.splits
+    found = _read(dataset.noting(*prepared.notices), made)
+    target = found.embedded
+    check_memory(prepared, target, [target] if untrained else [])
+    for name, policy in policies.items():
+        _check_fit(policy, params[name], made, dataset)
     report: dict[str, Any] = {}
     trained_on = {name: None for policy in policies.values() for name in policy.trained_on}
-    if untrained := [name for name in learners(made) if name not in params]:
+    if untrained:
         only = dataclasses.replace(made, evaluation=dataclasses.replace(made.evaluation, strategies=tuple(untrained)))
-        bank = sources_for(only, [target], [[parts] for parts in splits])
+        bank = sources_for(only, [target], prepared.source_splits)
         with terminal.progress("training", quiet=not progress) as shown:
             learned = train_policies(only, bank, Hooks(progress=shown))
-        params |= {name: found.params for name, found in learned.items()}
+        params |= {name: each.params for name, each in learned.items()}
         report = next(iter(learned.values())).report
-        trained_on[target.dataset.name] = None
+        trained_on[dataset.name] = None
     with terminal.progress("comparing", quiet=not progress) as shown:
         evaluation = compare_strategies(made, target, splits, params, ComparisonHooks(progress=shown))
-    counted = labels_of_training([splits[0]]) if untrained else {}
     return results_of(
         made,
         evaluation,
         target,
         splits,
         trained_on=list(trained_on),
-        labels_counted=counted,
+        labels_counted=labels_of_training([splits[0]]) if untrained else {},
         training=report,
+        reader=found.reader,
     )
 
 
@@ -264,7 +267,9 @@ def _params_for(policy: Policy, config: Config, dataset: Dataset) -> Any:
     if not set(asked) <= set(trained):
         name = "first_seed" if len(asked) <= len(trained) else "seeds"
         there = f"the policy was trained for seeds {trained[0]} to {trained[-1]}"
-        raise SettingError("evaluation", name, f"is {getattr(config.evaluation, name)}; {there}, and they alone can be had")
+        raise SettingError(
+            "evaluation", name, f"is {getattr(config.evaluation, name)}; {there}, and they alone can be had"
+        )
     if dataset.name in policy.trained_on:
         before, now = ((each.split, each.inputs.noise) for each in (policy.config, config))
         if before != now:
@@ -280,5 +285,20 @@ def _dataset(data: Data, config: Config) -> Dataset:
     return open_dataset(data, config.inputs) if isinstance(data, str) else data
 
 
-def _embedded(data: Data, config: Config) -> Embedded:
-    return read(_dataset(data, config), config.inputs, classifier_for(config).needs.images).embedded
+def _check_fit(policy: Policy, params: Any, config: Config, dataset: Dataset) -> None:
+    """That a policy's parameters are those of a network for this data and these settings.
+
+    Raises:
+      ValueError: one line.
+    """
+    wanted = LEARNERS[policy.name].shapes(config, len(dataset.classes), config.evaluation.seeds)
+    sizes = [[(x.shape, str(x.dtype)) for x in jax.tree.leaves(tree)] for tree in (wanted, params)]
+    if sizes[0] != sizes[1]:
+        raise ValueError(
+            f"the policy of {policy.name} was trained with other state rows, features or layers, or for another number "
+            f"of classes than {dataset.name} has; leave out the settings that differ from the policy's"
+        )
+
+
+def _read(dataset: Dataset, config: Config) -> Read:
+    return read(dataset, config.inputs, classifier_for(config).needs.images)

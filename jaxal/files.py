@@ -2,12 +2,17 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+
+UNFINISHED = (".*.tmp", "*.orbax-checkpoint-tmp*")
+"""What files and checkpoints are called until they are whole, so what a killed process may leave."""
 
 
 def write_whole(path: Path, save: Callable[[IO[bytes]], Any]) -> None:
@@ -16,36 +21,68 @@ def write_whole(path: Path, save: Callable[[IO[bytes]], Any]) -> None:
     Args:
       path: the place.
       save: writes the contents to an open file.
+
+    Raises:
+      OSError: with the place as its `filename`, when it cannot be written.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, path.parent.stat().st_mode & 0o666)  # for whoever may read the folder
-            save(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    sync_folder(path.parent)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                os.fchmod(handle, path.parent.stat().st_mode & 0o666)  # for whoever may read the folder
+                save(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        _sync_one(path.parent)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def sync_folder(folder: Path) -> None:
-    """Sees to it that the names in a folder outlive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(place: Path) -> None:
+    """Sees to it that a file, or a folder and all that is in it, outlives a power cut."""
+    for inside in place.rglob("*"):
+        _sync_one(inside)
+    _sync_one(place)
+    _sync_one(place.parent)
+
+
+def _sync_one(place: Path) -> None:
+    handle = os.open(place, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
+def sweep(folder: Path) -> None:
+    """Takes away what a killed process left unfinished in a folder, in which no other process may be at work."""
+    for pattern in UNFINISHED:
+        for left in folder.rglob(pattern):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    left.unlink()
+
+
 def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file whole."""
-    write_whole(path, lambda file: file.write((json.dumps(content, indent=1) + "\n").encode()))
+    """Writes a JSON file whole. ValueError for NaN and infinite numbers, which JSON does not have."""
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes a compressed .npz file whole."""
     contents: dict[str, Any] = dict(arrays)
     write_whole(path, lambda file: np.savez_compressed(file, **contents))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole, in UTF-8."""
+    write_whole(path, lambda file: file.write(text.encode("utf-8")))

@@ -68,8 +68,8 @@ def settings() -> dict[str, str]:
 
     Of the report; within `pinned`.
     """
-    made = "partitionable" if jax.config.jax_threefry_partitionable else "not partitionable"
-    numbers = {"random numbers": f"{jax.config.jax_default_prng_impl}, {made}"}
-    found = {name: getattr(jax.config, name) for name in RECORDED}
-    told = {name: str(value) for name, value in found.items() if value not in (None, False)}
+    look = lambda name: getattr(jax.config, name)
+    made = "partitionable" if look("jax_threefry_partitionable") else "not partitionable"
+    numbers = {"random numbers": f"{look('jax_default_prng_impl')}, {made}"}
+    told = {name: str(look(name)) for name in RECORDED if look(name) not in (None, False)}
     return numbers | told | ({"XLA_FLAGS": flags} if (flags := os.environ.get("XLA_FLAGS")) else {})

@@ -268,7 +268,9 @@ def test_draw_candidates():
     assert sorted(everything[:20]) == np.flatnonzero(unlabelled).tolist() and everything[20:] == [-1] * 10
     assert everything[:20] != sorted(everything[:20])
     for count in (5, 30):
-        drawn = [episode.draw_candidates(jax.random.key(1), mask, count) for mask in (unlabelled, jnp.pad(unlabelled, 9))]
+        drawn = [
+            episode.draw_candidates(jax.random.key(1), mask, count) for mask in (unlabelled, jnp.pad(unlabelled, 9))
+        ]
         np.testing.assert_array_equal(drawn[0], drawn[1] - jnp.where(drawn[1] < 0, 0, 9))
 
 

@@ -41,7 +41,7 @@ class Stage(NamedTuple):
             *(self.environment, contenders, some(self.banks), keys),
             starts=STARTS,
             hooks=ComparisonHooks(**hooks),
-        )
+        ).curves
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,8 @@ def stage() -> Stage:
 def test_every_strategy_has_every_curve(stage):
     assert set(stage.curves) == set(STRATEGIES)
     for curves in stage.curves.values():
+        assert curves.initial is not None
+        assert curves.initial.shape == (SEEDS, STARTS, 3)
         assert set(curves.metrics) == set(METRICS)
         for values in curves.metrics.values():
             assert values.shape == (SEEDS, STARTS, STEPS + 1)
@@ -109,6 +111,7 @@ def test_curves_are_those_of_the_labels_bought(stage):
     truth = curves.metrics["accuracy"][1, 2]
     key = jax.random.split(seed_key(1, "compare 0"), STARTS)[2]
     initial = env.initial_set(task, jax.random.split(key)[0])
+    np.testing.assert_array_equal(initial.rows, curves.initial[1, 2])
     state = env.reset(task, initial, jax.random.key(0))
     step, found = jax.jit(env.step), []
     for picks in [None, *curves.picks[1, 2]]:

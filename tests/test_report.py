@@ -11,7 +11,7 @@ import pytest
 
 from jaxal.report import statistics
 from jaxal.report.figures import figure, metrics_figure, side_by_side
-from jaxal.report.pages import compare_runs, write
+from jaxal.report.pages import compare_runs, write_again
 from jaxal.report.summary import ReportError, best_hand_written, curves, label, policy, read
 from jaxal.report.tables import against, headline, quarter_table, strategy_table
 
@@ -128,7 +128,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = store(tmp_path_factory.mktemp("runs") / "cells", make_results())
-    assert [file.name for file in write(path)] == ["figure.png", "figure.svg", "report.html", "report.md"]
+    assert [file.name for file in write_again(path)] == ["figure.png", "figure.svg", "report.html", "report.md"]
     return path
 
 
@@ -169,7 +169,7 @@ def test_page_says_everything(folder):
 
 def test_same_results_same_bytes(folder, tmp_path):
     again = store(tmp_path / "cells", make_results())
-    for file in write(again)[1:]:
+    for file in write_again(again)[1:]:
         assert file.read_bytes() == (folder / file.name).read_bytes()
 
 
@@ -323,7 +323,7 @@ def test_nothing_in_a_run_breaks_the_page(tmp_path):
     results["dataset"] |= {"name": NASTY, "classes": [NASTY], "notices": [NASTY], "train_on": [NASTY]}
     results["strategies"][NASTY] = {**results["strategies"]["margin"], "aulc_mean": 0.9}
     results |= {"command": NASTY, "config": {NASTY: NASTY}, "environment": {NASTY: NASTY}, "training": {}}
-    html, markdown = write(store(tmp_path / "a", results))[2:]
+    html, markdown = write_again(store(tmp_path / "a", results))[2:]
     page = Page(html.read_text(encoding="utf-8"))
     assert "script" not in page.tags and page.text.count('<script>alert("x")</script>') >= 8
     lines = markdown.read_text(encoding="utf-8").splitlines()
@@ -375,7 +375,7 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, change, says):
 def test_a_file_that_is_not_results_is_refused_in_one_line(tmp_path, text):
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(ReportError) as error:
-        write(tmp_path)
+        write_again(tmp_path)
     assert "results.json" in str(error.value) and "\n" not in str(error.value)
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
 
@@ -403,7 +403,7 @@ def test_optional_fields_may_be_absent(tmp_path):
         ):
             del entry[key]
     results["dataset"] = {"name": "cells"}
-    html = write(store(tmp_path / "a", results))[2].read_text(encoding="utf-8")
+    html = write_again(store(tmp_path / "a", results))[2].read_text(encoding="utf-8")
     assert "not tested" in html and "None" not in html and "nan" not in Page(html).text
 
 
@@ -426,7 +426,7 @@ def test_a_run_folder_of_version_0_1_0_is_read(tmp_path):
     for entry in results["strategies"].values():
         del entry["label"]
     path = store(tmp_path / "old", results)
-    write(path)
+    write_again(path)
     assert "untrained q" in (path / "report.md").read_text(encoding="utf-8").replace("\\", "")
     lines = figure(read(path)).axes[0].lines
     assert len({line.get_color() for line in lines}) == len(KINDS)

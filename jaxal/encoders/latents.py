@@ -94,13 +94,14 @@ def with_noise(
     """The same data set with a fraction of every pool, and source pool, replaced by noisy copies.
 
     Which rows are noisy depends on the number of a split's seed, in `seeds`; how a row is distorted is its own, so that
-    the seeds share copies. A row may be in one seed's pool and in another's test part, so the clean rows [n] stay, and noisy ones follow.
+    the seeds share copies. A row may be in one seed's pool and in another's test part, so the clean rows [n] stay, and
+    noisy ones follow.
     Returns the data set of n + m rows, and the splits with noisy rows (n or above) in their pools.
 
     Raises:
       DataError: when there are no images to add noise to.
     """
-    (dataset, latents, images), reader = read_
+    (dataset, latents, images, _), reader = read_
     require_images(dataset, "--noise")
     assert reader is not None
     distort = seed_key(0, "distort")
@@ -113,4 +114,4 @@ def with_noise(
         batches = np.array_split(rows, max(len(rows) // 64, 1))
         pixels = [add_noise(distort, images.pixels[batch], batch) for batch in batches if len(batch)]
         images = images._replace(pixels=np.concatenate([images.pixels, *pixels]))
-    return Embedded(noisy, joined, images), moved
+    return Embedded(noisy, joined, images, np.r_[: len(dataset), rows]), moved

@@ -17,7 +17,7 @@ from jaxal.mdp.episode import rollout
 from jaxal.mdp.observation import Observation
 from jaxal.policies.learner import Hooks, Learned
 from jaxal.tasks.banks import OVER_SEEDS, Sources
-from jaxal.tasks.task import for_each, select
+from jaxal.tasks.task import for_each, seeds_at_once, select
 
 POPULATION = 32  # weight vectors a generation, one episode each
 ELITE = 8  # the best, to which the next generation is fitted
@@ -87,8 +87,8 @@ def make_cem(config: Config, environment: Environment) -> Callable[[Sources, che
 def learn(config: Config, environment: Environment, sources: Sources, keys: chex.PRNGKey, hooks: Hooks) -> Learned:
     """A linear policy for every seed. See `Learner`."""
     del hooks  # it takes seconds
-    seeds_at_once = None if environment.episodes_at_once is None else 1
-    search = jax.jit(for_each(make_cem(config, environment), (OVER_SEEDS, 0), seeds_at_once))
+    at_once = seeds_at_once(environment.episodes_at_once)
+    search = jax.jit(for_each(make_cem(config, environment), (OVER_SEEDS, 0), at_once))
     return Learned(jax.device_get(search(sources, keys)), {})
 
 

@@ -91,7 +91,7 @@ def iterate(
 
 
 def validate(setup: Setup, state: TrainState, sources: Sources, due: jax.Array) -> tuple[TrainState, jax.Array]:
-    """Scores the present parameters on validation rows; where that is `due` [] bool, keeps them if they are the best."""
+    """Scores the present parameters on validation rows; keeps them if that is `due` [] bool and they are the best."""
     tasks = jnp.arange(setup.config.validation_episodes) % len(sources.dataset)
     params = state.agent.target_params  # a running mean of the online ones: steadier
     value = jnp.mean(mean_accuracies(setup, greedy(setup, params), sources.validation, tasks))

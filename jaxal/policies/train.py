@@ -24,7 +24,7 @@ from jaxal.policies.learner import NO_HOOKS, Hooks, Learned
 from jaxal.policies.replay import Transition, make_replay, memory_bytes
 from jaxal.report.statistics import rounded
 from jaxal.tasks.banks import OVER_SEEDS, Sources
-from jaxal.tasks.task import for_each
+from jaxal.tasks.task import for_each, seeds_at_once
 
 RATES = "--agent.learning-rate, or the classifier's, --probe.learning-rate or --finetune.learning-rate"
 
@@ -116,8 +116,8 @@ def stabilised(returns: np.ndarray, patience: int, tolerance: float) -> np.ndarr
 
 def _compile(setup: Setup, sources: Sources, keys: chex.PRNGKey) -> tuple[tuple[Any, ...], TrainState]:
     """The three functions over all seeds, compiled at the same time; and the shapes of their state."""
-    seeds_at_once = None if setup.environment.episodes_at_once is None else 1
-    over = lambda function, axes: for_each(partial(function, setup), axes, seeds_at_once)
+    at_once = seeds_at_once(setup.environment.episodes_at_once)
+    over = lambda function, axes: for_each(partial(function, setup), axes, at_once)
     init = jax.jit(over(iteration.init, (OVER_SEEDS, 0)))
     iterate = jax.jit(over(iteration.iterate, (0, OVER_SEEDS, None, 0, 0)), donate_argnums=0)
     validate = jax.jit(over(iteration.validate, (0, OVER_SEEDS, 0)), donate_argnums=0)

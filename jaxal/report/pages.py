@@ -17,6 +17,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from jaxal.files import write_text, write_whole
 from jaxal.report.figures import NARROW, WIDE, figure, metrics_figure, side_by_side, training_figure
 from jaxal.report.summary import METRIC_NAMES, ReportError, Summary, curves, label, read
 from jaxal.report.tables import (
@@ -49,15 +50,24 @@ class Picture(NamedTuple):
     alt: str
 
 
-def write(folder: Path | str) -> list[Path]:
-    """Writes figure.png, figure.svg, report.html and report.md into a run's folder and returns their paths.
+def write(folder: Path, summary: Summary, title: str = "") -> list[Path]:
+    """Writes figure.png, figure.svg, report.html and report.md of a run into a folder and returns their paths.
+
+    The title is the folder's name by default.
+    """
+    return _write(folder, figure(summary), "report", {"title": title or _name(folder), **_page(summary)})
+
+
+def write_again(run: Path, out: Path | None = None) -> list[Path]:
+    """`write` for the folder of a finished run, into that folder or into `out`, which is made if need be.
 
     Raises:
       ReportError: see `read`.
     """
-    folder = Path(folder)
-    summary = read(folder)
-    return _write(folder, figure(summary), "report", {"title": _name(folder), **_page(summary)})
+    summary = read(run)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    return write(out or run, summary, _name(run))
 
 
 def compare_runs(folders: Sequence[Path | str], out: Path | str) -> list[Path]:
@@ -158,11 +168,10 @@ def _write(folder: Path, fig: Figure, template: str, page: dict[str, Any]) -> li
     html = jinja2.Environment(autoescape=True, **options)
     markdown = jinja2.Environment(finalize=_markdown, **options)
     paths = [folder / name for name in ("figure.png", "figure.svg", "report.html", "report.md")]
-    fig.savefig(paths[0], dpi=160)
-    paths[1].write_bytes(_svg(fig))
+    write_whole(paths[0], lambda file: fig.savefig(file, dpi=160, format="png"))
+    write_whole(paths[1], lambda file: file.write(_svg(fig)))
     for path, environment in zip(paths[2:], (html, markdown), strict=True):
-        text = environment.get_template(f"{template}{path.suffix}.jinja").render(page)
-        path.write_text(text, encoding="utf-8")
+        write_text(path, environment.get_template(f"{template}{path.suffix}.jinja").render(page))
     return paths
 
 

@@ -42,7 +42,8 @@ class Curves(NamedTuple):
 
     metrics: dict[str, np.ndarray]  # name -> [seeds, starts, T + 1]
     picks: np.ndarray  # [seeds, starts, T, N] int32 pool rows
-    seconds: float
+    seconds: float  # without compilation
+    initial: np.ndarray | None = None  # [seeds, starts, I] int32 pool rows of the initial sets; None: not kept
 
 
 class Shown(NamedTuple):
@@ -79,7 +80,10 @@ def summarise(
         strategies[name] = {
             **shown[name]._asdict(),
             "labels": labels.tolist(),
-            **{metric: statistics.rounded(values.reshape(-1, values.shape[-1])) for metric, values in result.metrics.items()},
+            **{
+                metric: statistics.rounded(values.reshape(-1, values.shape[-1]))
+                for metric, values in result.metrics.items()
+            },
             "aulc_mean": float(areas.mean()),
             "aulc_ci68": statistics.interval(areas, 0.68).tolist(),
             "aulc_ci95": statistics.interval(areas, 0.95).tolist(),

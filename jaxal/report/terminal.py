@@ -50,6 +50,11 @@ def progress(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int,
         yield tell
 
 
+def tell(line: str) -> None:
+    """A line on the work under way."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def notice(line: str) -> None:
     """A line that a user should know of, among what else is told of the work under way."""
     console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
