@@ -51,14 +51,14 @@ def check(path: Path, places: Sequence[Path], origin: str) -> None:
         raise SealError(f"{places[0]}: not written whole ({path.name} is missing)") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise SealError(f"{path}: damaged") from None
+    if made_from != origin:
+        raise SealError(f"{places[0]}: made from other data, settings or code")
     for place in places:
         found = {str(file.relative_to(path.parent)): file for file in _files(place)}
         name = place.name
         sealed = {file: checksum for file, checksum in files.items() if file.split("/")[0] == name}
         if set(found) != set(sealed) or any(_checksum(found[file]) != sealed[file] for file in sealed):
             raise SealError(f"{place}: damaged")
-    if made_from != origin:
-        raise SealError(f"{places[0]}: made from other data, settings or code")
 
 
 def fingerprint(*parts: Any) -> str:

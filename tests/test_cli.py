@@ -36,7 +36,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its bac
 from jaxal.cli import main, resumable
 from jaxal.policies import checkpoint
 from jaxal.report import results
-slowly = lambda save: lambda *what: (save(*what), time.sleep(2))  # there is time to interrupt
+slowly = lambda save: lambda *what, **more: (save(*what, **more), time.sleep(2))  # there is time to interrupt
 checkpoint.save, results.write_curves = slowly(checkpoint.save), slowly(results.write_curves)
 resumable.SAVE_EVERY = -1.0
 main.main()
