@@ -1,10 +1,11 @@
 """Evaluation: every strategy from the same initial sets, splits and keys, in one compiled program.
 
-The program takes the strategy as a number, so that a dozen strategies compile once; seeds and starts are vmapped.
+The program takes the strategy as a number, so that a dozen strategies compile once; starts, and the seeds of a lane,
+are vmapped.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -21,7 +22,7 @@ from jaxal.mdp.observation import Observation
 from jaxal.policies.learner import Progress
 from jaxal.policies.strategy import Strategy
 from jaxal.report.summary import Curves
-from jaxal.tasks.task import SEEDS, Task, for_each, seeds_at_once, select
+from jaxal.tasks.task import SEEDS, Task, for_each, over_lane, select, stretches
 
 DIVERGED = "take a smaller --probe.learning-rate or --finetune.learning-rate"
 
@@ -114,7 +115,7 @@ class Compared(NamedTuple):
 def evaluate_all(
     environment: Environment,
     contenders: Mapping[str, Contender],
-    banks: Task,
+    banks: Sequence[Task],
     keys: chex.PRNGKey,
     *,
     starts: int,
@@ -125,7 +126,7 @@ def evaluate_all(
     Args:
       environment: made for the banks' shapes.
       contenders: the strategies by name.
-      banks: one task a seed: every leaf [seeds, 1, ...].
+      banks: of each lane of seeds, see `task.lanes`; one task a seed: every leaf [seeds, 1, ...].
       keys: [seeds], consumed here.
       starts: initial sets per seed.
       hooks: progress, and what to do with curves.
@@ -134,8 +135,11 @@ def evaluate_all(
       ValueError: when a classifier's logits are no longer finite.
     """
     evaluate = make_evaluation(environment, contenders, starts)
-    run = jax.jit(for_each(evaluate, (None, 0, SEEDS, 0), seeds_at_once(environment.episodes_at_once)))
+    sizes = [len(bank.index) for bank in banks]
+    run = jax.jit(over_lane(evaluate, (None, 0, SEEDS, 0), sizes[0]))
     params = {name: contender.params for name, contender in contenders.items()}
+    own = lambda lane: jax.tree.map(lambda x: x[lane], params)
+    lanes = [(own(lane), bank, keys[lane]) for bank, lane in zip(banks, stretches(sizes), strict=True)]
     out: dict[str, Curves] = {}
     compiled, compile_seconds = None, 0.0
     for i, name in enumerate(contenders):
@@ -144,9 +148,10 @@ def evaluate_all(
             continue
         began = time.perf_counter()
         if compiled is None:
-            compiled = run.lower(jnp.int32(i), params, banks, keys).compile()
+            compiled = run.lower(jnp.int32(i), *lanes[0]).compile()
             compile_seconds, began = time.perf_counter() - began, time.perf_counter()
-        found = jax.device_get(compiled(jnp.int32(i), params, banks, keys))
+        parts = jax.device_get([compiled(jnp.int32(i), *lane) for lane in lanes])
+        found = jax.tree.map(lambda *x: np.concatenate(x), *parts)
         if np.isnan(found.metrics["accuracy"]).any():
             raise ValueError(f"{name}: the classifier's logits are no longer finite; {DIVERGED}")
         out[name] = Curves(found.metrics, found.picks, time.perf_counter() - began, found.initial)

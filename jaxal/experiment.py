@@ -30,24 +30,25 @@ from jaxal.seals import fingerprint
 from jaxal.seeds import seed_keys
 from jaxal.tasks import memory
 from jaxal.tasks.banks import (
-    Recipe,
+    Shape,
     Sources,
-    all_training_recipes,
     make_banks,
     make_sources,
-    shape_of,
     testing_recipes,
+    testing_shape,
+    training_shape,
 )
 from jaxal.tasks.distances import DISTANCES
-from jaxal.tasks.task import standardise
+from jaxal.tasks.task import lanes, standardise
 
 Policies = Mapping[str, Any]
 """Parameters of learned strategies by their names, every leaf with a leading seed axis."""
 
 
-def sources_for(config: Config, sources: Sequence[Embedded], splits: Sequence[Sequence[Split]]) -> Sources:
-    """What every seed is trained on; `splits` has for each seed the split of each data set."""
-    return make_sources(config, classifier_for(config).needs, sources, splits)
+def sources_for(config: Config, sources: Sequence[Embedded], splits: Sequence[Sequence[Split]]) -> list[Sources]:
+    """What each lane of seeds is trained on; `splits` has for each seed the split of each data set."""
+    classifier = classifier_for(config)
+    return make_sources(config, classifier.needs, sources, splits, lanes(len(splits), classifier.episodes_at_once))
 
 
 def check_memory(prepared: Prepared, target: Embedded | None, sources: Sequence[Embedded]) -> str:
@@ -67,15 +68,16 @@ def check_memory(prepared: Prepared, target: Embedded | None, sources: Sequence[
     config, stages = prepared.config, []
     train, seeds = config.train, config.evaluation.seeds
     if sources:
-        recipes = all_training_recipes(config, [source.dataset for source in sources], prepared.source_splits)
-        classes = shape_of([r for bank in recipes for r in bank]).classes
-        buffers = max((LEARNERS[name].memory(config, classes) for name in learners(config)), default=0)
+        shape = training_shape(config, [source.dataset for source in sources], prepared.source_splits)
+        buffers = max((LEARNERS[name].memory(config, shape.classes) for name in learners(config)), default=0)
         episodes = max(train.episodes, train.warm_start_episodes, train.validation_episodes)
-        needed = _held(config, recipes, sources, episodes) | {"replay buffers": seeds * buffers}
+        tasks = seeds * len(sources) * train.tasks
+        needed = _held(config, shape, tasks, sources, episodes) | {"replay buffers": seeds * buffers}
         lower = "train.tasks, train.task_pool, split.source_pool, agent.replay_capacity or seeds"
         stages.append(("training", needed, lower))
     if target is not None:
-        needed = _held(config, testing_recipes(target.dataset, prepared.splits), [target], config.evaluation.starts)
+        shape = testing_shape(target.dataset, prepared.splits)
+        needed = _held(config, shape, seeds, [target], config.evaluation.starts)
         stages.append(("the comparison", needed, "split.pool, split.test, starts or seeds"))
     free = memory.available()
     for stage, needed, lower in stages:
@@ -84,24 +86,21 @@ def check_memory(prepared: Prepared, target: Embedded | None, sources: Sequence[
     return ", ".join(f"{stage} takes {sum(needed.values()) / 1e6:,.0f} MB" for stage, needed, _ in stages)
 
 
-def _held(
-    config: Config, recipes: Sequence[Sequence[Recipe]], sources: Sequence[Embedded], episodes: int
-) -> dict[str, int]:
-    """Bytes of the banks of all seeds, and at the least of the episodes that run side by side."""
+def _held(config: Config, shape: Shape, tasks: int, sources: Sequence[Embedded], episodes: int) -> dict[str, int]:
+    """Bytes of the tasks of all seeds, and at the least of the episodes that run side by side."""
     classifier, distance = classifier_for(config), DISTANCES[config.environment.distance]
-    shape = shape_of([recipe for bank in recipes for recipe in bank])
     latent_size = max(source.latents.shape[1] for source in sources)
     at_once = classifier.episodes_at_once or episodes
     columns = max(config.environment.budget, shape.classes) * (shape.pool + shape.state + sum(shape.holdouts))
     return {
-        "task banks": memory.bank_bytes(sum(map(len, recipes)), shape, latent_size, distance, classifier.needs),
+        "task banks": memory.bank_bytes(tasks, shape, latent_size, distance, classifier.needs),
         "episodes": 4 * at_once * columns,
     }
 
 
-def train_policies(config: Config, sources: Sources, hooks: Hooks = NO_HOOKS) -> dict[str, Learned]:
+def train_policies(config: Config, sources: Sequence[Sources], hooks: Hooks = NO_HOOKS) -> dict[str, Learned]:
     """Trains what the config's strategies need, for every seed; `hooks` are those of the double DQN."""
-    environment = environment_for(config, sources.bank)
+    environment = environment_for(config, sources[0].bank)
     keys = {name: seed_keys(config.evaluation.numbers, f"learn {name}") for name in learners(config)}
     return {name: LEARNERS[name].learn(config, environment, sources, keys[name], hooks) for name in keys}
 
@@ -136,13 +135,14 @@ def compare_strategies(
       policies: parameters of the learned strategies among them.
       hooks: progress, and what to do with curves.
     """
-    needs, distance = classifier_for(config).needs, DISTANCES[config.environment.distance]
-    classes = len(target.dataset.classes)
+    classifier, distance = classifier_for(config), DISTANCES[config.environment.distance]
+    classes, shape = len(target.dataset.classes), testing_shape(target.dataset, splits)
+    apart = lanes(len(splits), classifier.episodes_at_once)
     recipes = testing_recipes(target.dataset, splits)
-    banks = make_banks(recipes, [target], shape_of([bank[0] for bank in recipes]), distance, needs)
-    environment = environment_for(config, banks)
+    banks = make_banks(recipes, [target], shape, distance, classifier.needs, apart)
+    environment = environment_for(config, banks[0])
     labels = max(config.environment.initial, classes) + environment.batch * np.arange(environment.steps + 1)
-    pool_labels = np.asarray(banks.pool_labels[:, 0])
+    pool_labels = np.concatenate([bank.pool_labels[:, 0] for bank in banks])
 
     def prepared(name: str, strategy: Strategy) -> Any:
         if strategy.prepare is None:

@@ -64,7 +64,7 @@ def prepare(config: Config, target: Dataset | None, sources: Sequence[Dataset]) 
     source_splits = list(zip(*cuts, strict=True))
     if sources:
         recipes = [r for bank in all_training_recipes(config, sources, source_splits) for r in bank]
-        classes = max(recipe.classes for recipe in recipes)
+        classes = max(len(source.classes) for source in sources)
         rooms.append(Room("the smallest training task", classes, min(len(recipe.pool) for recipe in recipes)))
     config = _with_budget(config, rooms)
     for room in rooms:

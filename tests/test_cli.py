@@ -19,6 +19,7 @@ from jaxal.config import Config
 from jaxal.encoders import ENCODERS
 from jaxal.policies import STRATEGIES
 from jaxal.report.asked import Asked
+from jaxal.report.results import load_results
 
 JAXAL = Path(sys.executable).with_name("jaxal")
 SMALL = shlex.split(
@@ -167,6 +168,24 @@ def test_batches_and_several_sources(tmp_path, jaxal):
     assert found["dataset"]["train_on"] == ["wine", "breast-cancer"]
     with np.load(run / "curves.npz") as arrays:
         assert arrays["ddqn/picks"].shape == (2, 2, 5, 3)
+
+
+def test_a_seed_means_one_thing(finished, tmp_path, environment):
+    """Seed 1 alone, counted from 1, beside other strategies and on a machine with more devices."""
+    devices = {"XLA_FLAGS": f"{environment['XLA_FLAGS']} --xla_force_host_platform_device_count=3"}
+    alone = ["--first-seed", "1", "--seeds", "1", "--strategies", "margin", "ddqn"]
+    command = [JAXAL, "run", "--dataset", "wine", *SMALL, *alone]
+    done = subprocess.run(command, cwd=tmp_path, env=environment | devices, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    folders = finished[0] / "runs" / "wine", tmp_path / "runs" / "wine"
+    among, own = (load_results(folder) for folder in folders)
+    assert "3 x cpu" in own.summary["environment"]["device"] and own.summary["episodes"]["seed"] == [1, 1]
+    for name in own.strategies:
+        np.testing.assert_array_equal(own.chosen(name)[0], among.chosen(name)[1], err_msg=name)
+        for metric in METRICS:
+            np.testing.assert_array_equal(own.curves(name, metric)[0], among.curves(name, metric)[1])
+    returns = [[row[-1] for row in found.summary["training"]["returns"]] for found in (among, own)]
+    assert returns[0] == returns[1]
 
 
 FINETUNE = shlex.split(

@@ -29,7 +29,7 @@ class Trainer:
 
     def __init__(self):
         self.begun: list[int] = []  # at which iteration
-        self.killed_after = 4
+        self.killed_after = 5
 
     def __call__(self, config, sources, hooks) -> dict[str, Learned]:
         found = hooks.resume({"done": jnp.int32(0)})

@@ -26,7 +26,7 @@ class Sources(NamedTuple):
 
 
 OVER_SEEDS = Sources(SEEDS, SEEDS, 0)  # pyright: ignore[reportArgumentType]
-"""Axes of sources with a leading seed axis, as `task.for_each` takes them."""
+"""Axes of sources with a leading seed axis, as `jax.vmap` takes them."""
 
 
 class Recipe(NamedTuple):
@@ -34,7 +34,6 @@ class Recipe(NamedTuple):
 
     source: int  # which of them
     labels: np.ndarray  # [n] int32, -1 in rows of classes that the task does not have
-    classes: int  # of the data set, whether the task has them all or not
     pool: np.ndarray
     state: np.ndarray
     holdouts: tuple[np.ndarray, ...]  # that the task is scored on, one at a time
@@ -49,17 +48,6 @@ class Shape(NamedTuple):
     classes: int  # C: of the data sets, and so not a matter of which tasks are drawn
 
 
-def shape_of(recipes: Sequence[Recipe]) -> Shape:
-    """The smallest that holds them all."""
-    holdouts = zip(*(recipe.holdouts for recipe in recipes), strict=True)
-    return Shape(
-        pool=max(len(recipe.pool) for recipe in recipes),
-        state=max(len(recipe.state) for recipe in recipes),
-        holdouts=tuple(max(map(len, parts)) for parts in holdouts),
-        classes=max(recipe.classes for recipe in recipes),
-    )
-
-
 def training_recipes(
     config: Config, source: Dataset, parts: Split, rng: np.random.Generator, number: int = 0
 ) -> list[Recipe]:
@@ -71,7 +59,7 @@ def training_recipes(
     """
     settings, count = config.train, len(source.classes)
     if settings.tasks == 1:
-        return [Recipe(number, source.labels, count, parts.source_pool, parts.state, (parts.reward, parts.validation))]
+        return [Recipe(number, source.labels, parts.source_pool, parts.state, (parts.reward, parts.validation))]
     rows = np.concatenate([parts.source_pool, parts.reward])
     out = []
     for _ in range(settings.tasks):
@@ -88,7 +76,7 @@ def training_recipes(
         reward, pool = np.split(kept, [held])
         pool = pool[: settings.task_pool or len(pool)]
         validation = parts.validation[labels[parts.validation] >= 0]
-        out.append(Recipe(number, labels, count, pool, parts.state, (reward, validation)))
+        out.append(Recipe(number, labels, pool, parts.state, (reward, validation)))
     return out
 
 
@@ -104,54 +92,84 @@ def all_training_recipes(
     return made
 
 
+def training_shape(config: Config, sources: Sequence[Dataset], splits: Sequence[Sequence[Split]]) -> Shape:
+    """What the training tasks of these data sets are padded to.
+
+    It does not depend on what is drawn, so that a seed's tasks have the same shape whichever other seeds there are.
+    """
+    longest = lambda part: max(len(getattr(cut, part)) for parts in splits for cut in parts)
+    limit = config.train.task_pool if config.train.tasks > 1 else 0
+    pool = min(longest("source_pool"), limit or longest("source_pool"))
+    classes = max(len(source.classes) for source in sources)
+    return Shape(pool, longest("state"), (longest("reward"), longest("validation")), classes)
+
+
+def testing_shape(source: Dataset, splits: Sequence[Split]) -> Shape:
+    """What the tasks that strategies are compared on are padded to."""
+    longest = lambda part: max(len(getattr(parts, part)) for parts in splits)
+    return Shape(longest("pool"), longest("state"), (longest("test"),), len(source.classes))
+
+
 def testing_recipes(source: Dataset, splits: Sequence[Split]) -> list[list[Recipe]]:
     """For each seed the one task that strategies are compared on."""
-    labels, classes = source.labels, len(source.classes)
-    return [[Recipe(0, labels, classes, parts.pool, parts.state, (parts.test,))] for parts in splits]
+    return [[Recipe(0, source.labels, parts.pool, parts.state, (parts.test,))] for parts in splits]
 
 
 def make_sources(
-    config: Config, needs: Needs, sources: Sequence[Embedded], splits: Sequence[Sequence[Split]]
-) -> Sources:
-    """What every seed is trained on, with a leading seed axis.
+    config: Config, needs: Needs, sources: Sequence[Embedded], splits: Sequence[Sequence[Split]], lanes: Sequence[slice]
+) -> list[Sources]:
+    """What each lane of seeds is trained on; every array has a leading axis for the seeds of its lane.
 
     Args:
       config: settings.
       needs: of the classifier.
       sources: the data sets.
       splits: for each seed, the split of each data set.
+      lanes: see `task.lanes`.
     """
     recipes = all_training_recipes(config, [source.dataset for source in sources], splits)
-    shape = shape_of([recipe for bank in recipes for recipe in bank])
-    bank = make_banks(recipes, sources, shape, DISTANCES[config.environment.distance], needs)
+    shape = training_shape(config, [source.dataset for source in sources], splits)
+    distance = DISTANCES[config.environment.distance]
     reward, validation = shape.holdouts
-    dataset = jnp.asarray([[recipe.source for recipe in bank] for bank in recipes])
-    return Sources(scored_on(bank, slice(reward)), scored_on(bank, slice(reward, reward + validation)), dataset)
+    made = []
+    for lane, bank in zip(lanes, make_banks(recipes, sources, shape, distance, needs, lanes), strict=True):
+        dataset = jnp.asarray([[recipe.source for recipe in tasks] for tasks in recipes[lane]])
+        both = scored_on(bank, slice(reward)), scored_on(bank, slice(reward, reward + validation))
+        made.append(Sources(*both, dataset))
+    return made
 
 
 def make_banks(
-    recipes: Sequence[Sequence[Recipe]], sources: Sequence[Embedded], shape: Shape, distance: Distance, needs: Needs
-) -> Task:
-    """One bank per seed, all of the same shapes: every leaf [seeds, M, ...], but for the images that all share."""
+    recipes: Sequence[Sequence[Recipe]],
+    sources: Sequence[Embedded],
+    shape: Shape,
+    distance: Distance,
+    needs: Needs,
+    lanes: Sequence[slice],
+) -> list[Task]:
+    """The tasks of each lane of seeds: every leaf [seeds, M, ...], but for the images that all share."""
     images, firsts = join_images(sources) if needs.images else (None, [0] * len(sources))
-    holdout = lambda recipe: np.concatenate(
-        [np.pad(r, (0, n - len(r)), constant_values=-1) for r, n in zip(recipe.holdouts, shape.holdouts, strict=True)]
-    )
-    made = (
-        make_task(
+
+    def make(recipe: Recipe) -> Task:
+        holdouts = zip(recipe.holdouts, shape.holdouts, strict=True)
+        padded = [np.pad(rows, (0, size - len(rows)), constant_values=-1) for rows, size in holdouts]
+        return make_task(
             sources[recipe.source].latents,
             recipe.labels,
-            Rows(recipe.pool, recipe.state, holdout(recipe)),
+            Rows(recipe.pool, recipe.state, np.concatenate(padded)),
             distance=distance,
             needs=needs,
             shape=(shape.pool, shape.state, sum(shape.holdouts)),
             classes=shape.classes,
             first_image=firsts[recipe.source],
         )
-        for bank in recipes
-        for recipe in bank
-    )
-    return stack(made, (len(recipes), len(recipes[0])))._replace(images=images)
+
+    made = []
+    for lane in lanes:
+        own = recipes[lane]
+        bank = stack((make(recipe) for tasks in own for recipe in tasks), (len(own), len(own[0])))
+        made.append(bank._replace(images=images))
+    return made
 
 
 def join_images(sources: Sequence[Embedded]) -> tuple[Images, list[int]]:

@@ -11,6 +11,7 @@ columns of the points that it labels, so any number of episodes may share one ba
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import chex
@@ -93,13 +94,27 @@ def for_each(function: Callable, axes: Any, at_once: int | None) -> Callable:
     return run
 
 
-def seeds_at_once(episodes_at_once: int | None) -> int | None:
-    """How many seeds run side by side, for `for_each`; `episodes_at_once` as a classifier says.
+def lanes(seeds: int, episodes_at_once: int | None) -> list[slice]:
+    """Which of the seeds run side by side, lane after lane; `episodes_at_once` as a classifier says.
 
-    All of them by `vmap` on an accelerator. On a CPU one after another: products of batched matrices are slower there,
-    and round otherwise than those of one seed, so that what a seed learns would depend on whether there are others.
+    On an accelerator all do, by `vmap`. On a CPU each has a lane of its own: one program then runs every seed, so that
+    its results are the same to the last bit whether it has neighbours or not. Batched products of matrices, which
+    round otherwise than single ones, would not be faster there.
     """
-    return 1 if episodes_at_once is not None or jax.default_backend() == "cpu" else None
+    if episodes_at_once is None and jax.default_backend() != "cpu":
+        return [slice(0, seeds)]
+    return [slice(i, i + 1) for i in range(seeds)]
+
+
+def stretches(lengths: Iterable[int]) -> list[slice]:
+    """Consecutive slices of these lengths, such as the seeds of each lane."""
+    ends = np.cumsum([0, *lengths]).tolist()
+    return [slice(start, end) for start, end in pairwise(ends)]
+
+
+def over_lane(function: Callable, axes: Any, seeds: int) -> Callable:
+    """`function` over the seeds of a lane, side by side; a single one is spared the batch axis."""
+    return for_each(function, axes, None if seeds > 1 else 1)
 
 
 def fill(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
