@@ -17,8 +17,8 @@ import numpy as np
 from jaxal import presets
 from jaxal.data import load
 from jaxal.data.dataset import Embedded
-from jaxal.data.splits import split_all
 from jaxal.experiment import compare_strategies, sources_for, train_policies
+from jaxal.prepare import prepare
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     source = Embedded(dataset, dataset.inputs.astype(np.float32))
     base = presets.default()
     one = replace(base, evaluation=replace(base.evaluation, seeds=1, starts=asked.starts, strategies=("ddqn",)))
-    splits = split_all(one, dataset)
+    one, splits, *_ = prepare(one, dataset, [dataset])
     many = replace(one, evaluation=replace(one.evaluation, seeds=asked.policies))  # each with its own keys
     learned = train_policies(many, sources_for(many, [source], [splits] * asked.policies))["ddqn"]
     means = []

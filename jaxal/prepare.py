@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxal.build import learners, steps
 from jaxal.config import Config, SettingError
 from jaxal.data.dataset import Dataset
 from jaxal.data.splits import PARTS, SOURCE_PARTS, Split, check_parts, split_all
-from jaxal.tasks.banks import all_training_recipes
+from jaxal.mdp.metrics import REWARDS
+from jaxal.tasks.banks import Recipe, all_training_recipes
 
 STATE_ROWS = 30  # set aside by default
 STATE_SHARE = 5  # at most one row in so many
@@ -69,6 +71,8 @@ def prepare(config: Config, target: Dataset | None, sources: Sequence[Dataset]) 
     config = _with_budget(config, rooms)
     for room in rooms:
         check_room(config, room)
+    if sources:
+        _check_reward(config, recipes, rooms[-1].classes)
     if sources and "ddqn" in learners(config):
         _check_replay(config, steps(config, rooms[-1].classes), len(recipes) // config.evaluation.seeds)
     return Prepared(config, splits, source_splits, () if target is None else remarks(target, splits))
@@ -120,6 +124,22 @@ def _check_replay(config: Config, count: int, tasks: int) -> None:
         if episodes > most:
             why = f"{count} steps each, and a replay buffer of {capacity:,} (agent.replay_capacity)"
             raise SettingError("train", name, f"makes {episodes} episodes at once; it must be at most {most}: {why}")
+
+
+def _check_reward(config: Config, recipes: Sequence[Recipe], classes: int) -> None:
+    """That the reward can be had from the reward rows of every training task: an average over one class cannot.
+
+    Raises:
+      SettingError: one line.
+    """
+    name = config.environment.reward
+    for recipe in recipes:
+        labels = recipe.labels[recipe.holdouts[0]]
+        if len(np.unique(labels)) > 1:
+            continue
+        if np.isnan(REWARDS[name](jnp.zeros((len(labels), classes)), jnp.asarray(labels))):
+            fact = f"is {name}, and the {len(labels)} reward rows of a training task are of one class; take accuracy"
+            raise SettingError("environment", "reward", f"{fact}, or more rows for --split.reward")
 
 
 def remarks(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:

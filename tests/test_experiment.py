@@ -14,7 +14,11 @@ from jaxal.tasks.banks import training_recipes
 @pytest.mark.parametrize("subsets", [False, True])
 def test_training_tasks_keep_to_source_and_reward_rows(digits, tasks, subsets):
     base = presets.default()
-    settings = replace(base, train=replace(base.train, tasks=tasks, task_pool=100, class_subsets=subsets))
+    settings = replace(
+        base,
+        split=replace(base.split, state=30),
+        train=replace(base.train, tasks=tasks, task_pool=100, class_subsets=subsets),
+    )
     parts = split_all(settings, digits)[0]
     made = training_recipes(settings, digits, parts, np.random.default_rng(0))
     assert len(made) == tasks

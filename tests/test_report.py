@@ -343,17 +343,23 @@ def damaged(change):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda r: r.pop("strategies"), "'strategies'"),
-        (lambda r: r.pop("episodes"), "'episodes'"),
-        (lambda r: r["dataset"].pop("name"), "'name'"),
+        (lambda r: r.pop("strategies"), "strategies: Field required"),
+        (lambda r: r.pop("episodes"), "episodes: Field required"),
+        (lambda r: r["dataset"].pop("name"), "dataset.name: Field required"),
         (lambda r: r["dataset"].update(notices="none"), "notices"),
         (lambda r: r.update(strategies={}), "at least one"),
         (lambda r: r.update(environment=[1]), "environment"),
         (lambda r: r["strategies"]["margin"].update(kind="best"), "strategies.margin.kind"),
-        (lambda r: r["strategies"]["margin"].update(aulc_mean=float("nan")), "aulc_mean"),
+        (lambda r: r["strategies"]["margin"].update(aulc_mean=float("nan")), "not a whole JSON file"),
+        (lambda r: r["strategies"]["margin"].update(aulc_mean=None), "strategies.margin.aulc_mean"),
+        (lambda r: r["strategies"]["margin"].update(aulc_mean=1.5), "strategies.margin: areas"),
+        (lambda r: r["strategies"]["margin"].update(colour="red;}"), "strategies.margin.colour must be #RRGGBB"),
+        (lambda r: r["strategies"]["margin"].update(labels=list(range(12))), "strategies.margin.labels differ"),
+        (lambda r: r["strategies"]["margin"]["accuracy"][0].__setitem__(0, None), "strategies.margin.accuracy.0.0"),
+        (lambda r: r["comparisons"][0].update(b="luck"), "comparisons: 'luck' is none of the strategies"),
         (lambda r: r["strategies"]["margin"]["accuracy"].pop(), "strategies.margin.accuracy"),
         (lambda r: r["strategies"]["margin"]["auroc"][0].pop(), "not what"),
-        (lambda r: r["strategies"]["margin"]["macro_f1"][0].__setitem__(0, None), "macro_f1"),
+        (lambda r: r["strategies"]["margin"]["macro_f1"][0].__setitem__(0, "a"), "macro_f1"),
         (lambda r: r["strategies"]["margin"].update(aulc_ci95=[0.1]), "aulc_ci95"),
         (lambda r: r["strategies"]["margin"].update(seconds="fast"), "not what"),
         (lambda r: r["episodes"]["start"].__setitem__(0, 1), "every start of every seed"),
@@ -407,9 +413,27 @@ def test_optional_fields_may_be_absent(tmp_path):
     assert "not tested" in html and "None" not in html and "nan" not in Page(html).text
 
 
+def test_numbers_that_cannot_be_had_are_dashes(tmp_path):
+    """As where the test rows of a split are of one class."""
+    results = make_results(seeds=2)
+    for entry in results["strategies"].values():
+        entry["auroc"] = [[None] * len(row) for row in entry["auroc"]]
+    html, markdown = write_again(store(tmp_path / "a", results))[2:]
+    table = strategy_table(read(tmp_path / "a"))
+    column = table.header.index("final AUROC")
+    assert {row[column] for row in table.rows} == {"–"}
+    for path in (html, markdown):
+        assert "nan" not in Page(path.read_text(encoding="utf-8")).text.lower().split()
+    assert [ax.get_title(loc="left") for ax in metrics_figure(read(tmp_path / "a")).axes] == [
+        "balanced accuracy",
+        "macro-F1",
+    ]
+
+
 def test_several_runs_on_one_page(folder, tmp_path):
     losing = make_results({"ddqn": -0.04})
     del losing["strategies"]["random"]
+    losing["comparisons"] = [entry for entry in losing["comparisons"] if entry["b"] != "random"]
     other = store(tmp_path / "other", losing)
     html = compare_runs([folder, other, folder], tmp_path / "out")[2].read_text(encoding="utf-8")
     page = Page(html)

@@ -4,7 +4,6 @@ What they keep in the run's folder is sealed. What turns out to be damaged, or a
 told.
 """
 
-import json
 import shutil
 import sys
 import time
@@ -32,6 +31,7 @@ from jaxal.policies.checkpoint import CheckpointError
 from jaxal.policies.learner import Hooks
 from jaxal.report import results, terminal
 from jaxal.report.asked import origin
+from jaxal.report.reading import read_json
 from jaxal.report.summary import Curves
 from jaxal.seals import SealError, check, seal, seal_of
 
@@ -62,7 +62,7 @@ def learn(
         try:
             classes = max(len(source.dataset.classes) for source in sources)
             policies = load_policies(config, folder, config.evaluation.seeds, classes)
-            return policies, json.loads(report.read_text(encoding="utf-8"))
+            return policies, read_json(report, dict, unknown="allow")
         except CheckpointError as error:
             terminal.notice(f"{error}; trained again")
     snapshots, made_from = folder / SNAPSHOTS, str(origin(folder))
@@ -89,11 +89,11 @@ def learn(
     with terminal.progress("training") as progress:
         learned = train_policies(config, sources_for(config, sources, splits), Hooks(progress, resume, save))
     policies = {name: found.params for name, found in learned.items()}
-    reports = [found.report for found in learned.values() if found.report]
-    write_json(report, reports[0] if reports else {})
+    told = next((found.report for found in learned.values() if found.report), {})
+    write_json(report, told)
     checkpoint.save(policy, policies, made_from, beside=[report])
     shutil.rmtree(snapshots, ignore_errors=True)
-    return policies, json.loads(report.read_text(encoding="utf-8"))
+    return policies, told
 
 
 def load_policies(config: Config, folder: Path, seeds: int, classes: int) -> Policies:

@@ -1,6 +1,5 @@
 """A trained policy as one object: its parameters, and all that is needed to use it again."""
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from jaxal.files import write_json
 from jaxal.policies import LEARNERS, checkpoint
 from jaxal.report import provenance
 from jaxal.report.asked import Asked, begin, origin, read_config
+from jaxal.report.reading import read_json
 
 MOST_CLASSES = 1000  # of the data of a policy, on which the size of some states depends
 
@@ -72,7 +72,7 @@ def load_policy(folder: Path | str) -> Policy:
     made_from = origin(folder)
     params = checkpoint.load(place, {name: found[name]}, made_from, beside=[told] if made_from else [])[name]
     checkpoint.require_finite(place, params)
-    report = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
+    report = read_json(told, dict, unknown="allow") if told.is_file() else {}
     return Policy(name, jax.tree.map(np.asarray, params), asked.config, asked.train_on or (asked.dataset,), report)
 
 

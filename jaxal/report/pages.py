@@ -18,7 +18,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from jaxal.files import write_text, write_whole
-from jaxal.report.figures import NARROW, WIDE, figure, metrics_figure, side_by_side, training_figure
+from jaxal.report.figures import NARROW, WIDE, figure, metrics_figure, other_metrics, side_by_side, training_figure
 from jaxal.report.summary import METRIC_NAMES, ReportError, Summary, curves, label, read
 from jaxal.report.tables import (
     NO_VALUE,
@@ -98,12 +98,13 @@ def _page(summary: Summary) -> dict[str, Any]:
     data = summary["dataset"]
     spent = ", ".join(f"{use} {count}" for use, count in summary["labels_counted"].items())
     pictures = []
-    if all(metric in entry for entry in summary["strategies"].values() for metric in METRIC_NAMES):
-        alt = "Balanced accuracy, macro-F1 and AUROC against the number of labels; their ends are in the table."
+    if others := other_metrics(summary):
+        names = ", ".join(METRIC_NAMES[metric] for metric in others)
+        alt = f"{names[0].upper()}{names[1:]} against the number of labels; their ends are in the table."
         pictures.append(("Other metrics", _picture(metrics_figure, summary, alt)))
     training = summary["training"]
     if returns := training.get("returns"):
-        first, last = np.mean(returns[0]), np.mean(returns[-1])
+        first, last = (np.nanmean(np.asarray(rows, float)) for rows in (returns[0], returns[-1]))
         alt = f"Mean return of an episode: {first:.3g} in iteration 1, {last:.3g} in iteration {len(returns)}."
         pictures.append(("Training", _picture(training_figure, summary, alt)))
     return {

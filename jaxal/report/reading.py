@@ -1,9 +1,11 @@
 """JSON files of a run folder as values of a type: whatever else they hold is told in one line."""
 
 import errno
+import math
 import os
 import stat
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,7 +16,7 @@ def read_json(
     path: Path,
     kind: type[Content],
     *,
-    unknown: Literal["forbid", "ignore"],
+    unknown: Literal["forbid", "allow"],
     repair: Callable[[Any], Any] = lambda content: content,
 ) -> Content:
     """What a JSON file holds, as a value of a type: a dataclass or a `TypedDict`.
@@ -31,18 +33,34 @@ def read_json(
       OSError: when it is not there, or cannot be read.
       ValueError: one line, when it holds something else; `kind` may raise errors of its own.
     """
-    # imported late, as it takes a tenth of a second, which `--help` need not wait for
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
     from pydantic_core import from_json, to_json
 
     text = _bytes(path)
     try:
         content = repair(from_json(text, allow_inf_nan=False))
-        return TypeAdapter(kind).validate_json(to_json(content, inf_nan_mode="constants"), strict=True, extra=unknown)
+        _require_finite(content)
+        return _reader(kind).validate_json(to_json(content), strict=True, extra=unknown)
     except ValidationError as error:
         raise ValueError(_first(error.errors(include_url=False))) from None
     except ValueError as error:
         raise ValueError(f"not a whole JSON file: {' '.join(str(error).split())}") from None
+
+
+@cache
+def _reader(kind: Any) -> Any:
+    """What pydantic makes of a type; imported late, as it takes a tenth of a second that `--help` need not wait for."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _require_finite(content: Any) -> None:
+    """Raises ValueError for a number that is too large to be one, such as 1e999."""
+    if isinstance(content, float) and not math.isfinite(content):
+        raise ValueError("a number is too large")
+    for inside in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
+        _require_finite(inside)
 
 
 def _bytes(path: Path) -> bytes:
