@@ -4,15 +4,25 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
 UNFINISHED = (".*.tmp", "*.orbax-checkpoint-tmp*")
 """What files and checkpoints are called until they are whole, so what a killed process may leave."""
+
+
+def expanded(path: Path | str) -> Path:
+    """A path with `~` or `~NAME` at its beginning spelt out.
+
+    Raises:
+      ValueError: one line, when there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: there is no such home folder; give the path in full") from None
 
 
 def write_whole(path: Path, save: Callable[[IO[bytes]], Any]) -> None:
@@ -77,10 +87,11 @@ def write_json(path: Path, content: Any) -> None:
     write_whole(path, lambda file: file.write(text.encode()))
 
 
-def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes a compressed .npz file whole."""
-    contents: dict[str, Any] = dict(arrays)
-    write_whole(path, lambda file: np.savez_compressed(file, **contents))
+    import numpy as np  # the rest of the command line's beginnings do without
+
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from jaxal.data.splits import Split
 from jaxal.encoders import Encoder, make_encoder
 from jaxal.encoders.embed import embed, load_pixels
 from jaxal.encoders.weights import load_weights
+from jaxal.files import expanded
 from jaxal.seeds import seed_key, seed_keys
 
 
@@ -76,7 +76,7 @@ def read(dataset: Dataset, config: InputsConfig, keep_images: bool = False) -> R
     encoder = make_encoder(config.encoder, **config.encoder_options)
     weights = load_weights(encoder, config.weights or None)
     options = {
-        "cache_dir": Path(config.cache_dir).expanduser(),
+        "cache_dir": expanded(config.cache_dir),
         "image_size": config.image_size or None,
     }
     latents = embed(dataset, encoder, weights.variables, **options)

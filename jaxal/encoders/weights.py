@@ -17,6 +17,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxal.encoders import Encoder, Variables
 from jaxal.encoders.torch_file import WeightsError, is_name, read_torch_file
+from jaxal.files import expanded
 
 __all__ = ["Weights", "WeightsError", "load_weights", "save_weights"]
 
@@ -66,7 +67,7 @@ def load_weights(encoder: Encoder, source: str | Path | None = None) -> Weights:
     if source.startswith("hf:"):
         path, origin = _fetch(source)
     else:
-        path = _packaged(source) if source.startswith("pip:") else Path(source).expanduser()
+        path = _packaged(source) if source.startswith("pip:") else expanded(source)
         origin = str(path)
     if not path.exists():
         raise WeightsError(f"{path}: no such file; pass a {', '.join(_TORCH_SUFFIXES)} or .safetensors file, or hf:...")
@@ -81,7 +82,7 @@ def save_weights(path: str | Path, variables: Variables) -> None:
     """Write variables to a folder with Orbax, for `load_weights`. WeightsError if the folder exists."""
     from orbax.checkpoint import v1 as ocp
 
-    path = Path(path).expanduser().absolute()
+    path = expanded(path).absolute()
     if path.exists():
         raise WeightsError(f"{path}: exists already; name a new folder")
     # NumPy arrays carry no device placement, so that any machine can read them.
