@@ -10,7 +10,7 @@ from jaxal.encoders import ENCODERS
 from jaxal.mdp.environment import Environment, make_environment
 from jaxal.mdp.metrics import REWARDS
 from jaxal.mdp.observation import ACTION_FEATURES, STATE_FEATURES
-from jaxal.policies import STRATEGIES, expand
+from jaxal.policies import LEARNERS, STRATEGIES, expand
 from jaxal.registry import Registry, UnknownNameError
 from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import Task
@@ -68,6 +68,11 @@ def environment_for(config: Config, banks: Task) -> Environment:
     return make_environment(config.environment, classifier_for(config), classes, steps(config, classes))
 
 
+def learners(config: Config) -> list[str]:
+    """Names of the strategies of the config that have to be trained."""
+    return [name for name in LEARNERS if name in expand(config.evaluation.strategies)]
+
+
 def steps(config: Config, classes: int) -> int:
     """Steps of an episode: as many whole ones as the budget has room for.
 
@@ -83,16 +88,3 @@ def steps(config: Config, classes: int) -> int:
         )
         raise SettingError("environment", "budget", fact)
     return (settings.budget - first) // settings.batch
-
-
-def check_room(config: Config, where: str, classes: int, pool: int) -> None:
-    """That an episode has at least one step, and a pool of `pool` rows that lasts for all of them.
-
-    Raises:
-      SettingError: one line; `where` says whose rows they are.
-    """
-    steps(config, classes)
-    budget = config.environment.budget
-    if budget > pool:
-        fact = f"is {budget}; it must be at most {pool}, the pool rows of {where}"
-        raise SettingError("environment", "budget", fact)

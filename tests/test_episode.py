@@ -287,8 +287,14 @@ def test_draw_candidates():
     assert seen[np.asarray(unlabelled)].min() > 100 - 5 * 8.7 and seen.max() < 100 + 5 * 8.7
     first = np.bincount([rows[0] for rows in few], minlength=60)[np.asarray(unlabelled)]
     assert first.max() < 20 + 5 * 4.4, "the order is random too"
-    everything = episode.draw_candidates(jax.random.key(0), unlabelled, 30)
-    assert set(everything.tolist()) == set(np.flatnonzero(unlabelled).tolist())
+    everything = episode.draw_candidates(jax.random.key(0), unlabelled, 30).tolist()
+    assert sorted(everything[:20]) == np.flatnonzero(unlabelled).tolist() and everything[20:] == [-1] * 10
+    assert everything[:20] != sorted(everything[:20])
+    for count in (5, 30):
+        drawn = [
+            episode.draw_candidates(jax.random.key(1), mask, count) for mask in (unlabelled, jnp.pad(unlabelled, 9))
+        ]
+        np.testing.assert_array_equal(drawn[0], drawn[1] - jnp.where(drawn[1] < 0, 0, 9))
 
 
 def test_decisions_among_few_candidates():

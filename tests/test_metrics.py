@@ -59,6 +59,14 @@ def test_classes_without_rows_are_left_out(name):
 
 
 @pytest.mark.parametrize("name", METRICS)
+def test_rows_of_one_class_have_no_average_over_classes(name):
+    logits, labels = case(3)
+    value = float(METRICS[name](*padded(logits, np.full_like(labels, 2))))
+    share = np.mean(np.argmax(logits, 1) == 2)
+    assert value == pytest.approx(share) if name == "accuracy" else np.isnan(value)
+
+
+@pytest.mark.parametrize("name", METRICS)
 def test_classes_that_the_task_lacks_change_nothing(name):
     logits, labels = case(4)
     wider = jnp.pad(jnp.asarray(logits), ((0, 0), (0, 2)), constant_values=-jnp.inf)

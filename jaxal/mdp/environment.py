@@ -69,7 +69,7 @@ class Observe(Protocol):
     """What is seen of a state."""
 
     def __call__(self, task: Task, state: State, candidates: jax.Array) -> Observation:
-        """The state, and the candidates [K] int32 pool rows."""
+        """The state, and the candidates [K] int32 pool rows; -1: none."""
         ...
 
 
@@ -227,7 +227,7 @@ def observe(rules: Rules, task: Task, state: State, candidates: jax.Array) -> Ob
         chosen=jax.tree.map(lambda *parts: jnp.concatenate(parts), state.labelled, state.pending),
         known=jnp.pad(state.labelled.mask, (0, config.batch)),
     )
-    mask = state.unlabelled[candidates]
+    mask = state.unlabelled[candidates] & (candidates >= 0)
     return Observation(
         state_vector=state_vector(config.state_features, view),
         features=action_features(config.action_features, raw, mask, config.standardise),

@@ -45,7 +45,7 @@ class Observation(NamedTuple):
     state_vector: jax.Array  # [.]
     features: jax.Array  # [K, F] action features, standardised where the config says so
     candidates: Candidates
-    mask: jax.Array  # [K] bool, False: may not be chosen (already labelled, or padding)
+    mask: jax.Array  # [K] bool, False: may not be chosen (already labelled, padding, or none)
     time: jax.Array  # [] int32 steps done
     pool: PoolView | None = None  # None where an episode is recorded
 

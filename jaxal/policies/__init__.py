@@ -22,6 +22,7 @@ from jaxal.policies.ddqn import agent_for
 from jaxal.policies.learner import Learner
 from jaxal.policies.strategy import ParametricUtility, Setting, Strategy, plain
 from jaxal.registry import Registry
+from jaxal.seeds import seed_key
 
 
 def q_values(params: Any, observation: Observation, key: chex.PRNGKey) -> jax.Array:
@@ -36,7 +37,7 @@ def _trained(setting: Setting) -> Any:
 
 def _untrained(setting: Setting) -> Any:
     agent = agent_for(setting.config, setting.classes)
-    return jax.tree_util.Partial(agent.values, agent.init(jax.random.key(setting.seed)).params)
+    return jax.tree_util.Partial(agent.values, agent.init(seed_key(setting.seed, "untrained_q")).params)
 
 
 def _oracle(utility: ParametricUtility, label: str, colour: str) -> Strategy:
