@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from reference_strategies import soft_accuracy
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, roc_auc_score
 from worlds import World, build, cut
 
@@ -78,7 +79,8 @@ def test_the_reward_is_the_gain_on_the_holdout_rows(wine, reward):
     free = np.flatnonzero(np.asarray(state.unlabelled))
 
     def quality(state) -> float:
-        p = reference.softmax(np.asarray(holdout_logits(world.task, state.fitted), np.float64))
+        logits = np.asarray(holdout_logits(world.task, state.fitted), np.float64)
+        p = reference.softmax(logits)
         if reward == "accuracy":
             return accuracy_score(labels, p.argmax(1))
         if reward == "probability":
@@ -87,6 +89,8 @@ def test_the_reward_is_the_gain_on_the_holdout_rows(wine, reward):
             return -log_loss(labels, p)
         if reward == "auroc":
             return float(roc_auc_score(labels, p, multi_class="ovr"))
+        if reward == "soft_accuracy":
+            return soft_accuracy(logits, labels)
         if reward == "macro_f1":
             return float(f1_score(labels, p.argmax(1), average="macro"))
         return float(balanced_accuracy_score(labels, p.argmax(1)))

@@ -161,7 +161,7 @@ def test_padding_changes_no_bit():
     longer = fit(config, whole, labelled([0, 1, 2, 3, 4], slots=30), jax.random.key(1))
     larger = fit(config, digits_task(shape=(75, 10, 45)), labelled([0, 1, 2, 3, 4]), jax.random.key(1))
     for other in (gaps, longer, larger):
-        jax.tree.map(np.testing.assert_array_equal, plain.model.network, other.model.network)
+        jax.tree.map(np.testing.assert_array_equal, plain.model, other.model)
     np.testing.assert_array_equal(plain.logits, gaps.logits)
     np.testing.assert_array_equal(plain.logits, longer.logits)
     np.testing.assert_allclose(plain.logits[:60], larger.logits[:60], atol=1e-6)
@@ -206,7 +206,7 @@ def test_restart_forgets_and_continue_goes_on():
     going = replace(FAST, restart=False)
     first = fit(going, task, few, jax.random.key(0))
     second = fit(going, task, more, jax.random.key(1), before=first)
-    count = lambda fitted: int(fitted.model.network.optimiser[1][0].count)
+    count = lambda fitted: int(fitted.model.optimiser[1][0].count)
     assert (count(first), count(second)) == (3, 3 + 3 * 2)
     assert np.abs(second.logits - fit(going, task, more, jax.random.key(1)).logits).max() > 1e-3
 
@@ -216,7 +216,7 @@ def test_restart_forgets_and_continue_goes_on():
 def test_what_is_trained_and_what_is_not(trained, batch_norm):
     config = replace(FAST, trained=trained, batch_norm=batch_norm, restart=False)
     images = images_of_digits()[0]
-    network = fit(config, digits_task(), labelled([0, 1, 2, 3]), jax.random.key(0)).model.network
+    network = fit(config, digits_task(), labelled([0, 1, 2, 3]), jax.random.key(0)).model
     parts = set(images.variables["params"]) if trained == "all" else {trained} - {"head"}
     assert network.trained.keys() == parts | {"head"}
     moved = lambda new, old: bool(np.any(new != old))
@@ -227,13 +227,13 @@ def test_what_is_trained_and_what_is_not(trained, batch_norm):
         assert all(jax.tree.leaves(statistics)) if in_train_mode else not any(jax.tree.leaves(statistics))
     if trained == "head":
         fitted = fit(config, digits_task(), labelled([0, 1, 2, 3]), jax.random.key(0))
-        np.testing.assert_allclose(fitted.model.latents, images_of_digits()[2][digits_rows().pool], atol=1e-6)
+        np.testing.assert_allclose(fitted.latents, images_of_digits()[2][digits_rows().pool], atol=1e-6)
 
 
 def test_geometry_is_that_of_the_new_latents():
     task, chosen = digits_task(), labelled([0, 1, 2, 3, 4])
     fitted = fit(FAST, task, chosen, jax.random.key(0))
-    latents = np.asarray(fitted.model.latents, np.float64)
+    latents = np.asarray(fitted.latents, np.float64)
     assert np.abs(latents - images_of_digits()[2][digits_rows().pool]).max() > 1e-2  # they have moved
     distances = cdist(latents, latents)
     scale = distances.sum() / (60 * 59)

@@ -32,6 +32,7 @@ class Fitted(NamedTuple):
     logits: jax.Array  # [R, C]; -inf for classes that the task does not have
     geometry: Geometry  # of the pool, in the classifier's latent space
     model: Any  # what the next fit needs
+    latents: jax.Array | None = None  # [P, D] of the pool, where a fit moves them; None: they are the task's
 
 
 class Init(Protocol):

@@ -36,13 +36,6 @@ class Network(NamedTuple):
     optimiser: optax.OptState
 
 
-class FinetuneModel(NamedTuple):
-    """State of the classifier between two fits."""
-
-    latents: jax.Array  # [P, D] of the pool
-    network: Network | None  # where the next fit goes on; None where every fit starts afresh
-
-
 class Start(Protocol):
     """How a network begins."""
 
@@ -158,6 +151,8 @@ def trainable_encoder(config: Config, platform: str | None = None) -> Encoder:
 def finetune(config: FinetuneConfig, encoder: Encoder, distance: Distance) -> Classifier:
     """A classifier whose parameters and batch statistics are trained at every step (paper, sections 3.1 and 4.2).
 
+    Its model is the network where the next fit goes on; None where every fit starts afresh.
+
     Args:
       config: the settings of a fit.
       encoder: the network; its weights come with the task's images.
@@ -172,14 +167,14 @@ def finetune(config: FinetuneConfig, encoder: Encoder, distance: Distance) -> Cl
         del slots
         rows, classes, pool = sum(task.shape), task.class_mask.shape[-1], len(task.pool_labels)
         network = None if config.restart else training.start(_images(task), classes)
-        model = FinetuneModel(jnp.zeros((pool, encoder.latent_size)), network)
-        return Fitted(masked_logits(task, jnp.zeros((rows, classes))), task.geometry, model)
+        latents = jnp.zeros((pool, encoder.latent_size))
+        return Fitted(masked_logits(task, jnp.zeros((rows, classes))), task.geometry, network, latents)
 
     def fit(task: Task, fitted: Fitted, labelled: Labelled, start: jax.Array, size: int, key: chex.PRNGKey) -> Fitted:
         del start, size
         images = _images(task)
         classes = task.class_mask.shape[-1]
-        begin = training.start(images, classes) if config.restart else fitted.model.network
+        begin = training.start(images, classes) if config.restart else fitted.model
         order_key, augment_key = jax.random.split(key)
 
         def step(update: jax.Array, network: Network) -> Network:
@@ -196,12 +191,12 @@ def finetune(config: FinetuneConfig, encoder: Encoder, distance: Distance) -> Cl
         pool = latents[: len(task.pool_labels)]
         near = distances.pairwise(distance, pool[labelled.rows], pool)
         geometry = distances.extend(distances.geometry(distance, pool, task.pool_mask), near, labelled.mask)
-        return Fitted(masked_logits(task, logits), geometry, FinetuneModel(pool, None if config.restart else network))
+        return Fitted(masked_logits(task, logits), geometry, None if config.restart else network, pool)
 
     def mark_pending(task: Task, fitted: Fitted, picks: Labelled) -> Fitted:
         del task
-        latents = fitted.model.latents
-        added = distances.pairwise(distance, latents[picks.rows], latents)
+        assert fitted.latents is not None, "a fit of this classifier gives latents"
+        added = distances.pairwise(distance, fitted.latents[picks.rows], fitted.latents)
         return fitted._replace(geometry=distances.extend(fitted.geometry, added, picks.mask))
 
     return Classifier(init, fit, mark_pending, Needs(gram=False, raw=True, images=True), config.episodes_at_once)

@@ -4,6 +4,7 @@ Its weights stay in the span of the labelled latents, W = sum_l alpha_l z_l, so 
 inner products with the labelled points, and the latent size does not appear in it (`adam` excepted).
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import chex
@@ -112,41 +113,76 @@ class NewtonState(NamedTuple):
 
 
 def newton(config: ProbeConfig) -> Solver:
-    """L2-regularised multinomial logistic regression, by Boehning's fixed bound on the Hessian.
-
-    The step is alpha' = alpha - (K / 2 + l2 I)^-1 (p - y + l2 alpha). With f = K alpha and g = f - 2 (p - y) it becomes
-    alpha' = (K / 2 + l2 I)^-1 g / 2 and f' = g - 2 l2 alpha': one product an iteration, and momentum may be taken on f
-    alone.
-    """
+    """L2-regularised multinomial logistic regression, by Boehning's fixed bound on the Hessian (`climb`)."""
 
     def init(task: Task, slots: int) -> NewtonState:
         return NewtonState(jnp.zeros((slots, task.class_mask.shape[-1])), jnp.eye(slots) / config.l2)
 
     def solve(task: Task, state: NewtonState, problem: Problem) -> tuple[NewtonState, jax.Array]:
         inverse = border(state.inverse, problem.kernel, problem.start, problem.size, config.l2)
-        targets = problem.targets(task)
-        used = problem.labelled.mask[:, None]
-
-        def step(carry: tuple[jax.Array, ...], _: None) -> tuple[tuple[jax.Array, ...], None]:
-            point, last, alpha, momentum = carry
-            error = jnp.where(used, jax.nn.softmax(masked_logits(task, point), axis=-1), 0.0) - targets
-            ascent = point - 2 * error
-            new_alpha = inverse @ ascent / 2
-            new = ascent - 2 * config.l2 * new_alpha
-            overshot = jnp.sum((point - new) * (new_alpha - alpha)) > 0
-            momentum = jnp.where(overshot, 1.0, momentum)
-            following = (1 + jnp.sqrt(1 + 4 * momentum**2)) / 2
-            return (new + (momentum - 1) / following * (new - last), new, new_alpha, following), None
-
-        begin = problem.kernel.T @ state.alpha
-        carry = (begin, begin, state.alpha, jnp.ones(()))
-        (_, _, alpha, _), _ = jax.lax.scan(step, carry, None, length=config.iterations)
+        alpha = climb(
+            task,
+            lambda ascent: inverse @ ascent,
+            Begin(problem.kernel.T @ state.alpha, state.alpha),
+            problem.targets(task),
+            problem.labelled.mask,
+            config.l2,
+            config.iterations,
+        )
         return NewtonState(alpha, inverse), all_logits(problem.columns, alpha)
 
     return Solver(init, solve)
 
 
-def border(inverse: jax.Array, kernel: jax.Array, start: jax.Array, size: int, l2: float) -> jax.Array:
+class Begin(NamedTuple):
+    """Where `climb` begins."""
+
+    point: jax.Array  # [B, C] f = K alpha
+    alpha: jax.Array  # [B, C]
+
+
+def climb(
+    task: Task,
+    inverse: Callable[[jax.Array], jax.Array],
+    begin: Begin,
+    targets: jax.Array,
+    used: jax.Array,
+    l2: float | jax.Array,
+    iterations: int,
+) -> jax.Array:
+    """The dual coefficients of L2-regularised multinomial logistic regression: [B, C] (Boehning 1992).
+
+    The step is alpha' = alpha - (K / 2 + l2 I)^-1 (p - y + l2 alpha). With f = K alpha and g = f - 2 (p - y) it becomes
+    alpha' = (K / 2 + l2 I)^-1 g / 2 and f' = g - 2 l2 alpha': one product an iteration, and momentum may be taken on f
+    alone.
+
+    Args:
+      task: whose classes count.
+      inverse: multiplies [B, C] by the inverse of K / 2 + l2 I.
+      begin: f and alpha.
+      targets: [B, C] one-hot labels y, zero where a slot is unused.
+      used: [B] bool slots.
+      l2: of the weights.
+      iterations: steps.
+    """
+
+    def step(carry: tuple[jax.Array, ...], _: None) -> tuple[tuple[jax.Array, ...], None]:
+        point, last, alpha, momentum = carry
+        error = jnp.where(used[:, None], jax.nn.softmax(masked_logits(task, point), axis=-1), 0.0) - targets
+        ascent = point - 2 * error
+        new_alpha = inverse(ascent) / 2
+        new = ascent - 2 * l2 * new_alpha
+        overshot = jnp.sum((point - new) * (new_alpha - alpha)) > 0
+        momentum = jnp.where(overshot, 1.0, momentum)
+        following = (1 + jnp.sqrt(1 + 4 * momentum**2)) / 2
+        return (new + (momentum - 1) / following * (new - last), new, new_alpha, following), None
+
+    carry = (begin.point, begin.point, begin.alpha, jnp.ones(()))
+    (_, _, alpha, _), _ = jax.lax.scan(step, carry, None, length=iterations)
+    return alpha
+
+
+def border(inverse: jax.Array, kernel: jax.Array, start: jax.Array, size: int, l2: float | jax.Array) -> jax.Array:
     """The inverse of K / 2 + l2 I once slots start..start+size of K [B, B] are filled, by bordering.
 
     `inverse` [B, B] is the one before, in which those slots are decoupled (1 / l2 on the diagonal).
@@ -160,6 +196,12 @@ def border(inverse: jax.Array, kernel: jax.Array, start: jax.Array, size: int, l
     schur = own - rows @ coupling
     edge = coupling - selection
     return old + edge @ (edge.T / schur if size == 1 else jnp.linalg.solve(schur, edge.T))
+
+
+def inverse_of(matrix: jax.Array) -> jax.Array:
+    """The inverse of a positive definite matrix [B, B], by Cholesky."""
+    root = jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(matrix), jnp.eye(len(matrix)), lower=True)
+    return root.T @ root
 
 
 def all_logits(columns: jax.Array, alpha: jax.Array) -> jax.Array:

@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 from jaxal.cli import label_flags as flags
+from jaxal.files import expanded
 from jaxal.labelling import commands
 
 # Programs that were compiled are kept, as most of these commands would take longer to compile than to run.
 COMPILED = {
-    "JAX_COMPILATION_CACHE_DIR": str(Path.home() / ".cache/jaxal/compiled"),
+    "JAX_COMPILATION_CACHE_DIR": "~/.cache/jaxal/compiled",
     "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**30),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
 }
@@ -36,8 +37,9 @@ def execute(request: flags.LabelRequest) -> None:
     Raises:
       ValueError, SettingError, OSError: one line, for whatever was given wrongly; nothing has been written then.
     """
-    for name, value in COMPILED.items():
-        os.environ.setdefault(name, value)
+    with suppress(ValueError):  # nobody's home
+        for name, value in COMPILED.items():
+            os.environ.setdefault(name, str(expanded(value)))
     given: dict[str, Any] = vars(request)
     try:
         for line in DO[type(request)](**given):

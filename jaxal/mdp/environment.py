@@ -19,12 +19,13 @@ from jaxal.mdp.observation import (
     STATE_FEATURES,
     Candidates,
     Observation,
-    PoolView,
     StateView,
     action_features,
     state_vector,
 )
+from jaxal.mdp.pool import PoolView
 from jaxal.tasks import distances
+from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import Task
 
 
@@ -68,7 +69,7 @@ class Observe(Protocol):
     """What is seen of a state."""
 
     def __call__(self, task: Task, state: State, candidates: jax.Array) -> Observation:
-        """The state, and the candidates [K] int32 pool rows."""
+        """The state, and the candidates [K] int32 pool rows; -1: none."""
         ...
 
 
@@ -219,14 +220,14 @@ def observe(rules: Rules, task: Task, state: State, candidates: jax.Array) -> Ob
     )
     whole = PoolView(
         task=task,
+        fitted=state.fitted,
+        distance=DISTANCES[config.distance],
         rows=candidates,
-        logits=state.fitted.logits[:pool],
         unlabelled=state.unlabelled,
         chosen=jax.tree.map(lambda *parts: jnp.concatenate(parts), state.labelled, state.pending),
         known=jnp.pad(state.labelled.mask, (0, config.batch)),
-        geometry=state.fitted.geometry,
     )
-    mask = state.unlabelled[candidates]
+    mask = state.unlabelled[candidates] & (candidates >= 0)
     return Observation(
         state_vector=state_vector(config.state_features, view),
         features=action_features(config.action_features, raw, mask, config.standardise),

@@ -1,6 +1,6 @@
 """Quality of a classifier on the hold-out rows, from logits [H, C] and labels [H] int32 (-1: padding, not counted).
 
-Classes that no row has are left out of class averages.
+Classes that no row has are left out of averages over classes, which are NaN where all rows are of one class.
 """
 
 from typing import Protocol
@@ -40,6 +40,18 @@ def negative_log_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return _mean_over_rows(jnp.maximum(_true_log_probability(logits, labels), jnp.log(1e-6)), labels)
 
 
+def soft_accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """A smooth accuracy that confidence alone cannot raise: all logits times a number change nothing.
+
+    It is the mean of sigmoid(d / (0.3 s)), where d is the true class's logit less the largest other one, and s is this
+    classifier's own mean |d|.
+    """
+    true = jnp.arange(logits.shape[-1]) == labels[:, None]
+    ahead = jnp.sum(jnp.where(true, logits, 0.0), -1) - jnp.max(jnp.where(true, -jnp.inf, logits), -1)
+    scale = 0.3 * _mean_over_rows(jnp.abs(ahead), labels)
+    return _mean_over_rows(jax.nn.sigmoid(ahead / jnp.maximum(scale, 1e-12)), labels)
+
+
 def _true_log_probability(logits: jax.Array, labels: jax.Array) -> jax.Array:
     picked = jnp.take_along_axis(logits, jnp.maximum(labels, 0)[:, None], -1)[:, 0]
     return picked - jax.nn.logsumexp(logits, -1)
@@ -49,8 +61,11 @@ def _one_hot(labels: jax.Array, classes: int) -> jax.Array:
     return jax.nn.one_hot(labels, classes)  # zero rows for padding
 
 
-def _class_mean(values: jax.Array, present: jax.Array) -> jax.Array:
-    return jnp.sum(jnp.where(present, values, 0.0)) / jnp.maximum(jnp.sum(present), 1)
+def _class_mean(values: jax.Array, counted: jax.Array, truth: jax.Array) -> jax.Array:
+    """Mean of `values` [C] over the classes that are `counted` [C] bool; NaN where the rows `truth` [H, C] have one."""
+    several = jnp.sum(jnp.any(truth > 0, 0)) > 1
+    mean = jnp.sum(jnp.where(counted, values, 0.0)) / jnp.maximum(jnp.sum(counted), 1)
+    return jnp.where(several, mean, jnp.nan)
 
 
 def balanced_accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -58,7 +73,7 @@ def balanced_accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     truth = _one_hot(labels, logits.shape[-1])
     predicted = _one_hot(jnp.argmax(logits, -1), logits.shape[-1])
     rows = jnp.sum(truth, 0)
-    return _class_mean(jnp.sum(truth * predicted, 0) / jnp.maximum(rows, 1), rows > 0)
+    return _class_mean(jnp.sum(truth * predicted, 0) / jnp.maximum(rows, 1), rows > 0, truth)
 
 
 def macro_f1(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -66,7 +81,7 @@ def macro_f1(logits: jax.Array, labels: jax.Array) -> jax.Array:
     truth = _one_hot(labels, logits.shape[-1])
     predicted = _one_hot(jnp.argmax(logits, -1), logits.shape[-1]) * (labels >= 0)[:, None]
     both = jnp.sum(truth, 0) + jnp.sum(predicted, 0)
-    return _class_mean(2 * jnp.sum(truth * predicted, 0) / jnp.maximum(both, 1), both > 0)
+    return _class_mean(2 * jnp.sum(truth * predicted, 0) / jnp.maximum(both, 1), both > 0, truth)
 
 
 def auroc(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -83,7 +98,7 @@ def auroc(logits: jax.Array, labels: jax.Array) -> jax.Array:
         area = (jnp.sum(ranks * positive) - n * (n + 1) / 2) / jnp.maximum(n * m, 1)
         return area, (n > 0) & (m > 0)
 
-    return _class_mean(*jax.vmap(one, (1, 1))(probabilities, truth))
+    return _class_mean(*jax.vmap(one, (1, 1))(probabilities, truth), truth)
 
 
 METRICS: dict[str, Metric] = {
@@ -95,6 +110,12 @@ METRICS: dict[str, Metric] = {
 """What is reported."""
 
 REWARDS: Registry[Metric] = Registry(
-    "reward", {**METRICS, "probability": true_class_probability, "log_loss": negative_log_loss}
+    "reward",
+    {
+        **METRICS,
+        "probability": true_class_probability,
+        "log_loss": negative_log_loss,
+        "soft_accuracy": soft_accuracy,
+    },
 )
 """What a reward may be the gain in."""

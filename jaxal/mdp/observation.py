@@ -10,10 +10,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jaxal.classifiers.classifier import Labelled
+from jaxal.mdp.pool import PoolView
 from jaxal.registry import Registry
-from jaxal.tasks.distances import Geometry
-from jaxal.tasks.task import Task
 
 CLIP = 6.0  # standardised features beyond this many deviations say no more
 
@@ -41,36 +39,21 @@ class StateView(NamedTuple):
     progress: jax.Array  # [] share of the episode's steps that are done
 
 
-class PoolView(NamedTuple):
-    """The whole pool, for strategies that look beyond the candidates one by one.
-
-    Of the labels in `task` a strategy may know those of `chosen` points that are `known`, and no others.
-    """
-
-    task: Task
-    rows: jax.Array  # [K] int32 pool rows of the candidates
-    logits: jax.Array  # [P, C]
-    unlabelled: jax.Array  # [P] bool, False on padding
-    chosen: Labelled  # [B + N] labelled points, and behind them those picked in this step
-    known: jax.Array  # [B + N] bool, points whose labels are known; those picked in this step are pending
-    geometry: Geometry  # of the pool; pending points count as labelled
-
-    @property
-    def labels(self) -> jax.Array:
-        """[B + N] int32 classes of the chosen points, the predicted ones of pending points."""
-        predicted = jnp.argmax(self.logits[self.chosen.rows], -1)
-        return jnp.where(self.known, self.chosen.labels(self.task), predicted)
-
-
 class Observation(NamedTuple):
     """What a strategy decides on."""
 
     state_vector: jax.Array  # [.]
     features: jax.Array  # [K, F] action features, standardised where the config says so
     candidates: Candidates
-    mask: jax.Array  # [K] bool, False: may not be chosen (already labelled, or padding)
+    mask: jax.Array  # [K] bool, False: may not be chosen (already labelled, padding, or none)
     time: jax.Array  # [] int32 steps done
     pool: PoolView | None = None  # None where an episode is recorded
+
+    @property
+    def whole_pool(self) -> PoolView:
+        """`pool`, for strategies that need it."""
+        assert self.pool is not None, "this strategy looks at the whole pool; a recorded observation has none"
+        return self.pool
 
 
 class ActionFeature(Protocol):

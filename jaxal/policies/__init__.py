@@ -7,11 +7,22 @@ import chex
 import jax
 
 from jaxal.mdp.observation import Observation
-from jaxal.policies import cem, hand_written, train, typiclust
+from jaxal.policies import (
+    cem,
+    clustering,
+    gradients,
+    hand_written,
+    herding,
+    information,
+    oracles,
+    train,
+    typiclust,
+)
 from jaxal.policies.ddqn import agent_for
 from jaxal.policies.learner import Learner
-from jaxal.policies.strategy import Setting, Strategy, plain
+from jaxal.policies.strategy import ParametricUtility, Setting, Strategy, plain
 from jaxal.registry import Registry
+from jaxal.seeds import seed_key
 
 
 def q_values(params: Any, observation: Observation, key: chex.PRNGKey) -> jax.Array:
@@ -26,7 +37,20 @@ def _trained(setting: Setting) -> Any:
 
 def _untrained(setting: Setting) -> Any:
     agent = agent_for(setting.config, setting.classes)
-    return jax.tree_util.Partial(agent.values, agent.init(jax.random.key(setting.seed)).params)
+    return jax.tree_util.Partial(agent.values, agent.init(seed_key(setting.seed, "untrained_q")).params)
+
+
+def _oracle(utility: ParametricUtility, label: str, colour: str) -> Strategy:
+    return Strategy(
+        utility,
+        kind="control",
+        label=f"{label} (cheats)",
+        sequential=True,
+        cheats=True,
+        refits=True,
+        prepare=information.prepare_l2,
+        colour=colour,
+    )
 
 
 STRATEGIES: Registry[Strategy] = Registry(
@@ -58,7 +82,35 @@ STRATEGIES: Registry[Strategy] = Registry(
         "k_center": plain(hand_written.k_center, sequential=True, colour="#009E73"),
         "typicality": plain(hand_written.typicality, sequential=True, colour="#CC79A7"),
         "typical_uncertainty": plain(hand_written.typical_uncertainty, sequential=True, colour="#882255"),
+        "power_margin": plain(hand_written.power_margin, colour="#7570B3"),
         "typiclust": Strategy(typiclust.typiclust, prepare=typiclust.prepare, colour="#7F7F2A"),
+        "tcm": Strategy(typiclust.tcm, label="TCM", prepare=typiclust.prepare, colour="#66A61E"),
+        "prob_cover": Strategy(
+            clustering.prob_cover,
+            label="ProbCover",
+            sequential=True,
+            prepare=clustering.prepare_balls,
+            colour="#E7298A",
+        ),
+        "cluster_margin": Strategy(clustering.cluster_margin, prepare=clustering.prepare_clusters, colour="#A6761D"),
+        "badge": plain(gradients.badge, label="BADGE", sequential=True, colour="#1B9E77"),
+        "bald": Strategy(information.bald, label="BALD", prepare=information.prepare_l2, colour="#999933"),
+        "bait": Strategy(
+            information.bait, label="BAIT", sequential=True, prepare=information.prepare_l2, colour="#6699CC"
+        ),
+        "max_herding": plain(herding.max_herding, label="MaxHerding", sequential=True, colour="#117733"),
+        "uherding": plain(herding.uherding, label="UHerding", sequential=True, colour="#44AA99"),
+        "uherding_t": Strategy(
+            herding.uherding_t,
+            label="UHerding, calibrated",
+            sequential=True,
+            prepare=information.prepare_l2,
+            colour="#88CCEE",
+        ),
+        "reach_herding": plain(herding.reach_herding, sequential=True, colour="#DDCC77"),
+        "local_herding": plain(herding.local_herding, sequential=True, colour="#CC6677"),
+        "typical_herding": plain(herding.typical_herding, sequential=True, colour="#661100"),
+        "chord_herding": plain(herding.chord_herding, sequential=True, colour="#E69F00"),
         "untrained_q": Strategy(
             q_values,
             kind="control",
@@ -76,6 +128,11 @@ STRATEGIES: Registry[Strategy] = Registry(
             prepare=lambda setting: setting.labels,
             colour="#000000",
         ),
+        "greedy_oracle": _oracle(oracles.greedy_oracle, "greedy oracle", "#333333"),
+        "greedy_oracle_accuracy": _oracle(
+            oracles.greedy_oracle_accuracy, "greedy oracle, accuracy (cheats)", "#666666"
+        ),
+        "best_of_strategies": _oracle(oracles.best_of_strategies, "best of strategies", "#999999"),
     },
     lambda given: given if isinstance(given, Strategy) else plain(given),
 )

@@ -73,6 +73,15 @@ def typical_uncertainty(observation: Observation, key: chex.PRNGKey) -> jax.Arra
     return features.uncertain_typicality(observation.candidates)
 
 
+def power_margin(observation: Observation, key: chex.PRNGKey) -> jax.Array:
+    """Drawn without replacement with a probability proportional to 1 - margin (Kirsch et al. 2023).
+
+    The highest of log(1 - margin) + Gumbel noise are such a draw.
+    """
+    unsure = jnp.maximum(1.0 - features.margin(observation.candidates), 1e-30)
+    return jnp.log(unsure) + jax.random.gumbel(key, unsure.shape)
+
+
 def balanced_oracle(params: jax.Array, observation: Observation, key: chex.PRNGKey) -> jax.Array:
     """Cheats: draws at random from the class with the fewest labels, by the true classes `params` [P] of the pool.
 

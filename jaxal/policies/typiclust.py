@@ -15,6 +15,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
 from jaxal.mdp.observation import Observation
+from jaxal.policies.hand_written import margin
 from jaxal.policies.strategy import Setting
 
 MAX_CLUSTERS = 500
@@ -46,6 +47,11 @@ def typiclust(params: Clustering, observation: Observation, key: chex.PRNGKey) -
     leading = tied == jax.ops.segment_min(tied, clusters, groups)[clusters]  # one a cluster, duplicates or not
     # Within a cluster the most typical point leads; only when every cluster has given one do the others follow.
     return -place[clusters] - jnp.where(leading, 0.0, groups)
+
+
+def tcm(params: Clustering, observation: Observation, key: chex.PRNGKey) -> jax.Array:
+    """TypiClust for the first three steps, the smallest margin after them (Doucet et al. 2024)."""
+    return jnp.where(observation.time < 3, typiclust(params, observation, key), margin(observation, key))
 
 
 @threadpool_limits.wrap(limits=1)  # idle threads spin: where others use the cores too, ten times as slow

@@ -6,6 +6,7 @@ them). "Mean distance to the labelled set" and its siblings are never recomputed
 points that were just labelled.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import chex
@@ -43,8 +44,10 @@ class Totals(Protocol):
         ...
 
 
-class Distance(NamedTuple):
-    """A distance between latents: one of `from_inner` and `between` is enough.
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Distance:
+    """A distance between latents: one of `from_inner` and `between` is enough. It may stand in a pytree.
 
     from_inner: where it is given, an episode computes distances from the Gram matrix and never sees a latent.
     between: for distances that are not functions of inner products; latents are then kept beside the Gram matrix.
