@@ -48,7 +48,7 @@ def main() -> None:
     tuned = FinetuneConfig(epochs=options.epochs, learning_rate=options.rate, minibatch=8)
     base = Config(
         inputs=InputsConfig(encoder=options.encoder, weights=options.weights, image_size=options.size),
-        split=SplitConfig(source_pool=60, pool=300, reward=20, validation=20, test=300),
+        split=SplitConfig(source_pool=60, pool=300, state=30, reward=20, validation=20, test=300),
         environment=EnvironmentConfig(budget=options.budget, batch=options.batch),
         evaluation=EvaluationConfig(
             seeds=options.seeds, starts=options.starts, strategies=("random", "margin", "typicality")

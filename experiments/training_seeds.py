@@ -17,8 +17,8 @@ import numpy as np
 from jaxal import presets
 from jaxal.data import load
 from jaxal.data.dataset import Embedded
-from jaxal.data.splits import split_all
 from jaxal.experiment import compare_strategies, sources_for, train_policies
+from jaxal.prepare import prepare
 
 
 def main() -> None:
@@ -33,8 +33,9 @@ def main() -> None:
     source = Embedded(dataset, dataset.inputs.astype(np.float32))
     base = presets.default()
     one = replace(base, evaluation=replace(base.evaluation, seeds=1, starts=asked.starts, strategies=("ddqn",)))
-    splits = split_all(one, dataset)
-    learned = train_policies(one, sources_for(one, [source], [splits] * asked.policies))["ddqn"]
+    one, splits, *_ = prepare(one, dataset, [dataset])
+    many = replace(one, evaluation=replace(one.evaluation, seeds=asked.policies))  # each with its own keys
+    learned = train_policies(many, sources_for(many, [source], [splits] * asked.policies))["ddqn"]
     means = []
     for i in range(asked.policies):
         policy = jax.tree.map(lambda x, i=i: x[i : i + 1], {"ddqn": learned.params})

@@ -8,9 +8,17 @@ The public names are in `__init__.pyi`; they are loaded when they are asked for,
 Whatever is not among them may change from version to version.
 """
 
-from importlib.metadata import version
+from typing import Any
 
 import lazy_loader
 
-__version__ = version("jaxal")
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    """What is public, and the version; both when they are asked for."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("jaxal")
+    return _public(name)

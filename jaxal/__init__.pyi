@@ -25,6 +25,10 @@ from .policies.strategy import Strategy as Strategy
 from .presets import PRESETS as PRESETS
 from .report.results import Results as Results
 from .report.results import load_results as load_results
+from .suggestion import PreparedPool as PreparedPool
+from .suggestion import Suggestion as Suggestion
+from .suggestion import prepare as prepare
+from .suggestion import suggest as suggest
 from .tasks.distances import DISTANCES as DISTANCES
 from .tasks.distances import Distance as Distance
 

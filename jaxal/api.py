@@ -7,33 +7,33 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxal.build import check_room, classifier_for, resolved
+from jaxal.build import classifier_for, learners, resolved
 from jaxal.classifiers import CLASSIFIERS
 from jaxal.config import PARTS, Config, SettingError
 from jaxal.data.arrays import from_arrays
-from jaxal.data.dataset import Dataset, Embedded
-from jaxal.data.splits import PARTS as ROWS
-from jaxal.data.splits import check_parts, split_all
+from jaxal.data.dataset import Dataset
 from jaxal.encoders import ENCODERS, Encoder
-from jaxal.encoders.latents import open_dataset, read
+from jaxal.encoders.latents import Read, open_dataset, read
 from jaxal.evaluate import ComparisonHooks
 from jaxal.experiment import (
+    check_memory,
     compare_strategies,
     labels_of_training,
-    learners,
     results_of,
     sources_for,
     train_policies,
 )
 from jaxal.mdp.metrics import REWARDS
 from jaxal.mdp.observation import ACTION_FEATURES, STATE_FEATURES
-from jaxal.policies import STRATEGIES
+from jaxal.policies import LEARNERS, STRATEGIES
 from jaxal.policies.learner import Hooks
 from jaxal.policies.policy import Policy
+from jaxal.prepare import prepare
 from jaxal.presets import PRESETS
 from jaxal.registry import Registry
 from jaxal.report import terminal
 from jaxal.report.results import Results
+from jaxal.seeds import pinned
 from jaxal.tasks.distances import DISTANCES
 
 Data = Dataset | str | tuple[Any, Any]
@@ -63,6 +63,7 @@ def load(source: str, **settings: Any) -> Dataset:
     return open_dataset(source, configure(**settings).inputs)
 
 
+@pinned()
 def embed(data: Data, encoder: "str | Encoder", **settings: Any) -> Dataset:
     """A data set of images as one of latents [n, D]; they are kept on disk, and computed once.
 
@@ -144,6 +145,7 @@ def _constant(registry: Registry[Any]) -> str:
     return registry.kind.upper().replace(" ", "_") + "S"
 
 
+@pinned()
 def train(data: Data | list[Data], config: Config | None = None, *, progress: bool = True, **settings: Any) -> Policy:
     """Trains a double DQN for every seed.
 
@@ -161,18 +163,18 @@ def train(data: Data | list[Data], config: Config | None = None, *, progress: bo
     """
     settings = {"strategies": ("ddqn",), **settings}
     made = resolved(configure(config=config, **settings))
-    sources = [_embedded(each, made) for each in (data if isinstance(data, list) else [data])]
-    cuts = [split_all(made, source.dataset) for source in sources]
-    for source, cut in zip(sources, cuts, strict=True):
-        check_parts(source.dataset, cut[0], ROWS)
-    bank = sources_for(made, sources, list(zip(*cuts, strict=True)))
-    smallest = int(np.min(np.sum(np.asarray(bank.bank.pool_labels) >= 0, -1)))
-    check_room(made, "the smallest training task", bank.bank.class_mask.shape[-1], smallest)
+    opened = [_dataset(each, made) for each in (data if isinstance(data, list) else [data])]
+    prepared = prepare(made, None, opened)
+    made, cuts = prepared.config, prepared.source_splits
+    sources = [_read(dataset, made).embedded for dataset in opened]
+    check_memory(prepared, None, sources)
     with terminal.progress("training", quiet=not progress) as shown:
-        name, learned = next(iter(train_policies(made, bank, Hooks(progress=shown)).items()))
+        learned = train_policies(made, sources_for(made, sources, cuts), Hooks(progress=shown))
+    name, learned = next(iter(learned.items()))
     return Policy(name, learned.params, made, tuple(source.dataset.name for source in sources), learned.report)
 
 
+@pinned()
 def compare(
     data: Data,
     strategies: Sequence[Any] | Mapping[str, Any] = ("all",),
@@ -201,33 +203,38 @@ def compare(
             STRATEGIES.register(name, each)
     if config is None:
         config = _config_of(policies)
-    made = resolved(configure(config=config, strategies=tuple(listed), **settings))
-    target = _embedded(data, made)
-    splits = split_all(made, target.dataset)
-    check_parts(target.dataset, splits[0], ROWS)
-    check_room(made, target.dataset.name, len(target.dataset.classes), len(splits[0].pool))
-    params = {name: _params_for(policy, made, target.dataset) for name, policy in policies.items()}
+    made = resolved(configure(config=config, **{"strategies": tuple(listed), **settings}))
+    dataset = _dataset(data, made)
+    params = {name: _params_for(policy, made, dataset) for name, policy in policies.items()}
+    untrained = [name for name in learners(made) if name not in params]
+    prepared = prepare(made, dataset, [dataset] if untrained else [])
+    made, splits = prepared.config, prepared.splits
+    found = _read(dataset.noting(*prepared.notices), made)
+    target = found.embedded
+    check_memory(prepared, target, [target] if untrained else [])
+    for name, policy in policies.items():
+        _check_fit(policy, params[name], made, dataset)
     report: dict[str, Any] = {}
     trained_on = {name: None for policy in policies.values() for name in policy.trained_on}
-    if untrained := [name for name in learners(made) if name not in params]:
+    if untrained:
         only = dataclasses.replace(made, evaluation=dataclasses.replace(made.evaluation, strategies=tuple(untrained)))
-        bank = sources_for(only, [target], [[parts] for parts in splits])
+        bank = sources_for(only, [target], prepared.source_splits)
         with terminal.progress("training", quiet=not progress) as shown:
             learned = train_policies(only, bank, Hooks(progress=shown))
-        params |= {name: found.params for name, found in learned.items()}
+        params |= {name: each.params for name, each in learned.items()}
         report = next(iter(learned.values())).report
-        trained_on[target.dataset.name] = None
+        trained_on[dataset.name] = None
     with terminal.progress("comparing", quiet=not progress) as shown:
         evaluation = compare_strategies(made, target, splits, params, ComparisonHooks(progress=shown))
-    counted = labels_of_training([splits[0]]) if untrained else {}
     return results_of(
         made,
         evaluation,
         target,
         splits,
         trained_on=list(trained_on),
-        labels_counted=counted,
+        labels_counted=labels_of_training([splits[0]]) if untrained else {},
         training=report,
+        reader=found.reader,
     )
 
 
@@ -250,21 +257,26 @@ def _config_of(policies: Mapping[str, Policy]) -> Config | None:
 
 
 def _params_for(policy: Policy, config: Config, dataset: Dataset) -> Any:
-    """The parameters of a policy for each seed.
+    """The parameters of a policy for each seed, by the seeds' numbers.
 
     Raises:
-      SettingError: when there are too few, or rows that it was trained on would be used to judge it.
+      SettingError: for a seed that it was not trained for, or when rows that it was trained on would be used to judge
+        it.
     """
-    seeds = config.evaluation.seeds
-    if seeds > policy.seeds:
-        fact = f"is {seeds}; it must be at most {policy.seeds}, the number of seeds that the policy was trained for"
-        raise SettingError("evaluation", "seeds", fact)
+    trained, asked = policy.config.evaluation.numbers, config.evaluation.numbers
+    if not set(asked) <= set(trained):
+        name = "first_seed" if len(asked) <= len(trained) else "seeds"
+        there = f"the policy was trained for seeds {trained[0]} to {trained[-1]}"
+        raise SettingError(
+            "evaluation", name, f"is {getattr(config.evaluation, name)}; {there}, and they alone can be had"
+        )
     if dataset.name in policy.trained_on:
-        before, now = ((each.split, each.evaluation.first_seed, each.inputs.noise) for each in (policy.config, config))
+        before, now = ((each.split, each.inputs.noise) for each in (policy.config, config))
         if before != now:
             fact = f"differs from that of the policy, which was trained on {dataset.name}; rows would be used twice"
             raise SettingError("", "split", fact)
-    return jax.tree.map(lambda x: x[:seeds], policy.params)
+    first = asked[0] - trained[0]
+    return jax.tree.map(lambda x: x[first : first + len(asked)], policy.params)
 
 
 def _dataset(data: Data, config: Config) -> Dataset:
@@ -273,5 +285,20 @@ def _dataset(data: Data, config: Config) -> Dataset:
     return open_dataset(data, config.inputs) if isinstance(data, str) else data
 
 
-def _embedded(data: Data, config: Config) -> Embedded:
-    return read(_dataset(data, config), config.inputs, classifier_for(config).needs.images).embedded
+def _check_fit(policy: Policy, params: Any, config: Config, dataset: Dataset) -> None:
+    """That a policy's parameters are those of a network for this data and these settings.
+
+    Raises:
+      ValueError: one line.
+    """
+    wanted = LEARNERS[policy.name].shapes(config, len(dataset.classes), config.evaluation.seeds)
+    sizes = [[(x.shape, str(x.dtype)) for x in jax.tree.leaves(tree)] for tree in (wanted, params)]
+    if sizes[0] != sizes[1]:
+        raise ValueError(
+            f"the policy of {policy.name} was trained with other state rows, features or layers, or for another number "
+            f"of classes than {dataset.name} has; leave out the settings that differ from the policy's"
+        )
+
+
+def _read(dataset: Dataset, config: Config) -> Read:
+    return read(dataset, config.inputs, classifier_for(config).needs.images)

@@ -1,5 +1,6 @@
 """From a config to its parts, and what the parts and a data set must agree on."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,17 +10,18 @@ from jaxal.encoders import ENCODERS
 from jaxal.mdp.environment import Environment, make_environment
 from jaxal.mdp.metrics import REWARDS
 from jaxal.mdp.observation import ACTION_FEATURES, STATE_FEATURES
-from jaxal.policies import expand
+from jaxal.policies import LEARNERS, STRATEGIES, expand
 from jaxal.registry import Registry, UnknownNameError
 from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import Task
 
 
 def resolved(config: Config) -> Config:
-    """The config with "all" strategies spelt out.
+    """The config with "all" strategies spelt out, which are those that the classifier allows.
 
     Raises:
-      SettingError: for a name that stands for nothing, or a classifier that cannot be made.
+      SettingError: for a name that stands for nothing, a classifier that cannot be made, or a strategy that it does not
+        allow.
     """
     environment, encoder = config.environment, config.inputs.encoder
     if encoder and encoder not in ENCODERS:
@@ -41,7 +43,18 @@ def resolved(config: Config) -> Config:
     except UnknownNameError as error:
         fact = f"is {error.name!r}; it must be among {', '.join(error.known)}, or all"
         raise SettingError("evaluation", "strategies", fact) from None
-    return replace(config, evaluation=replace(config.evaluation, strategies=strategies))
+    allowed = allowed_strategies(config, strategies)
+    for name in config.evaluation.strategies:
+        if name in strategies and name not in allowed:
+            fact = f"holds {name}, which can only be had with --classifier linear_probe and --probe.solver newton"
+            raise SettingError("evaluation", "strategies", fact)
+    return replace(config, evaluation=replace(config.evaluation, strategies=allowed))
+
+
+def allowed_strategies(config: Config, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of the strategies that the config's classifier allows."""
+    refits = config.environment.classifier == "linear_probe" and config.probe.solver == "newton"
+    return tuple(name for name in names if refits or not STRATEGIES[name].refits)
 
 
 def classifier_for(config: Config) -> Classifier:
@@ -53,6 +66,11 @@ def environment_for(config: Config, banks: Task) -> Environment:
     """The environment for the shapes of these banks."""
     classes = banks.class_mask.shape[-1]
     return make_environment(config.environment, classifier_for(config), classes, steps(config, classes))
+
+
+def learners(config: Config) -> list[str]:
+    """Names of the strategies of the config that have to be trained."""
+    return [name for name in LEARNERS if name in expand(config.evaluation.strategies)]
 
 
 def steps(config: Config, classes: int) -> int:
@@ -70,16 +88,3 @@ def steps(config: Config, classes: int) -> int:
         )
         raise SettingError("environment", "budget", fact)
     return (settings.budget - first) // settings.batch
-
-
-def check_room(config: Config, where: str, classes: int, pool: int) -> None:
-    """That an episode has at least one step, and a pool of `pool` rows that lasts for all of them.
-
-    Raises:
-      SettingError: one line; `where` says whose rows they are.
-    """
-    steps(config, classes)
-    budget = config.environment.budget
-    if budget > pool:
-        fact = f"is {budget}; it must be at most {pool}, the pool rows of {where}"
-        raise SettingError("environment", "budget", fact)

@@ -6,10 +6,18 @@ compiled program. What a name stands for is in a registry (`jaxal list` prints t
 
 import math
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
+
+from jaxal.files import expanded
 
 LARGEST_SIDE = 4096  # of the images that an encoder is given, in pixels
 MOST_EPOCHS = 100_000  # of a fit, so that its minibatches can be counted in 32 bits
+MOST_SEEDS = 10_000
+MOST_ROWS = 10_000_000  # of a part of a split, and of whatever else is counted in rows
+MOST_ITERATIONS = 1_000_000
+MOST_AT_ONCE = 100_000  # episodes, candidates and other things that are held side by side
+MOST_LAYERS, MOST_UNITS = 32, 65_536  # of the Q-network
 LAST_SEED = 2**31 - 1  # the largest number that a key is made from
 PAPER_FEATURES = ("score", "mean_distance_labelled", "mean_distance_unlabelled")
 
@@ -52,6 +60,11 @@ class Settings:
         for name in names:
             self.require(getattr(self, name) > 0, name, "greater than 0")
 
+    def at_most(self, most: int, *names: str) -> None:
+        """That each of these settings is not so large that the work would never end."""
+        for name in names:
+            self.require(getattr(self, name) <= most, name, f"at most {most:,}")
+
     def fraction(self, *names: str) -> None:
         """That each of these settings is between 0 and 1."""
         for name in names:
@@ -59,8 +72,8 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class InputsConfig(Settings):
-    """How a data set is read, and how its images become latents."""
+class Reading(Settings):
+    """How images are read, and how they become latents."""
 
     encoder: str = ""
     """encoder of images: resnet18, 34, 50, 101 or 152, efficientnet-lite0, pixels, or one of a plug-in; empty for
@@ -74,32 +87,48 @@ class InputsConfig(Settings):
     """type that the encoder computes in; its parameters are float32"""
     image_size: int = 0
     """side that images are resized to, in pixels; 0: the encoder's own"""
-    noise: float = 0.0
-    """fraction of the data set's pool images that get the paper's noise: zoom, rotation, multiplicative Gaussian;
-    data sets of --train-on stay clean"""
-    label_regex: str = ""
-    """where the class stands in the file names of a folder without class folders; one group"""
     group_regex: str = ""
     """where the group (patient) of an image stands in its file name; one group"""
     strict: bool = False
     """an image that cannot be read is an error, not a notice"""
     cache_dir: str = "~/.cache/jaxal"
     """folder in which latents are kept"""
-    data_dir: str = "~/tensorflow_datasets"
-    """folder of prepared TFDS data sets"""
+
+    @property
+    def cache(self) -> Path:
+        """`cache_dir`, its ~ expanded. ValueError, one line, where there is no such home folder."""
+        return expanded(self.cache_dir)
 
     def check(self) -> None:
         """See `Settings`."""
-        self.fraction("noise")
         right = f"0 (the encoder's own) or more, and at most {LARGEST_SIDE}"
         self.require(0 <= self.image_size <= LARGEST_SIDE, "image_size", right)
         self.require(self.width >= 0, "width", "0 (as published) or more")
+        self.at_most(MOST_UNITS, "width")
 
     @property
     def encoder_options(self) -> dict[str, Any]:
         """What `encoders.make_encoder` is given beside the name."""
         given = {"width": self.width, "dtype": self.dtype}
         return {name: value for name, value in given.items() if value not in (0, "float32")}
+
+
+@dataclass(frozen=True)
+class InputsConfig(Reading):
+    """How a data set is read, and how its images become latents."""
+
+    noise: float = 0.0
+    """fraction of the data set's pool images that get the paper's noise: zoom, rotation, multiplicative Gaussian;
+    data sets of --train-on stay clean"""
+    label_regex: str = ""
+    """where the class stands in the file names of a folder without class folders; one group"""
+    data_dir: str = "~/tensorflow_datasets"
+    """folder of prepared TFDS data sets"""
+
+    def check(self) -> None:
+        """See `Settings`."""
+        super().check()
+        self.fraction("noise")
 
 
 @dataclass(frozen=True)
@@ -110,8 +139,9 @@ class SplitConfig(Settings):
     """unlabelled pool that the policy is trained on"""
     pool: int = 0
     """unlabelled pool that the strategies are compared on"""
-    state: int = 30
-    """set-aside rows whose predictions are the state (D_s in the paper); their labels are never used"""
+    state: int = 0
+    """set-aside rows whose predictions are the state (D_s in the paper); their labels are never used. 0: 30, or a
+    fifth of the smallest data set where that is less"""
     reward: int = 0
     """hold-out rows that give the reward (D_R in the paper)"""
     validation: int = 0
@@ -123,9 +153,9 @@ class SplitConfig(Settings):
 
     def check(self) -> None:
         """See `Settings`."""
-        for name in ("source_pool", "pool", "reward", "validation", "test"):
+        for name in ("source_pool", "pool", "state", "reward", "validation", "test"):
             self.require(getattr(self, name) >= 0, name, "0 (automatic) or more")
-        self.require(self.state >= 1, "state", "at least 1")
+            self.at_most(MOST_ROWS, name)
 
 
 @dataclass(frozen=True)
@@ -152,7 +182,7 @@ class ProbeConfig(Settings):
     def check(self) -> None:
         """See `Settings`."""
         self.positive("l2", "iterations", "learning_rate", "epochs")
-        self.require(self.epochs <= MOST_EPOCHS, "epochs", f"at most {MOST_EPOCHS:,}")
+        self.at_most(MOST_EPOCHS, "epochs", "iterations")
 
 
 @dataclass(frozen=True)
@@ -187,7 +217,8 @@ class FinetuneConfig(Settings):
     def check(self) -> None:
         """See `Settings`."""
         self.positive("learning_rate", "epochs", "block", "episodes_at_once")
-        self.require(self.epochs <= MOST_EPOCHS, "epochs", f"at most {MOST_EPOCHS:,}")
+        self.at_most(MOST_EPOCHS, "epochs")
+        self.at_most(MOST_AT_ONCE, "minibatch", "block", "episodes_at_once")
         self.require(self.minibatch >= 2, "minibatch", "at least 2, for batch normalisation")
         self.require(self.weight_decay >= 0, "weight_decay", "0 or more")
 
@@ -199,8 +230,9 @@ class EnvironmentConfig(Settings):
     classifier: str = "linear_probe"
     """what is refitted after every step: linear_probe (a linear head on frozen latents), finetune (the whole
     network), or one of a plug-in"""
-    budget: int = 60
-    """labels at the end of an episode, the initial ones included"""
+    budget: int = 0
+    """labels at the end of an episode, the initial ones included. 0: 60 (or three a class, where that is more), but at
+    most half of the smallest pool"""
     batch: int = 1
     """labels per step (N in the paper)"""
     initial: int = 0
@@ -222,9 +254,11 @@ class EnvironmentConfig(Settings):
 
     def check(self) -> None:
         """See `Settings`."""
-        self.positive("budget", "batch")
+        self.positive("batch")
         self.require(self.initial >= 0, "initial", "0 (one per class) or more")
-        self.require(self.budget > self.initial, "budget", f"more than initial ({self.initial})")
+        right = f"0 (automatic), or more than initial ({self.initial})"
+        self.require(self.budget == 0 or self.budget > self.initial, "budget", right)
+        self.at_most(MOST_AT_ONCE, "budget", "batch", "initial")
         for name in ("state_features", "action_features"):
             self.require(len(getattr(self, name)) > 0, name, "at least one name")
 
@@ -264,7 +298,11 @@ class AgentConfig(Settings):
         self.require(self.gradient_clip >= 0, "gradient_clip", "0 (off) or more")
         right = f"at least minibatch ({self.minibatch})"
         self.require(self.replay_capacity >= self.minibatch, "replay_capacity", right)
+        self.at_most(MOST_ROWS, "replay_capacity")
+        self.at_most(MOST_AT_ONCE, "minibatch")
         self.require(min(self.hidden, default=0) > 0, "hidden", "at least one positive width")
+        widest = len(self.hidden) <= MOST_LAYERS and max(self.hidden) <= MOST_UNITS
+        self.require(widest, "hidden", f"at most {MOST_LAYERS} widths of at most {MOST_UNITS:,}")
 
 
 @dataclass(frozen=True)
@@ -312,6 +350,9 @@ class TrainConfig(Settings):
         self.fraction("epsilon_start", "epsilon_end")
         self.require(self.patience >= 0, "patience", "0 (never) or more")
         self.require(self.task_pool >= 0, "task_pool", "0 (all) or more")
+        self.at_most(MOST_ITERATIONS, "iterations", "updates", "patience", "validation_every")
+        self.at_most(MOST_AT_ONCE, "warm_start_episodes", "episodes", "candidates", "tasks", "validation_episodes")
+        self.at_most(MOST_ROWS, "task_pool")
         right = f"at most candidates ({self.candidates})"
         self.require(self.target_candidates <= self.candidates, "target_candidates", right)
 
@@ -380,11 +421,17 @@ class EvaluationConfig(Settings):
     def check(self) -> None:
         """See `Settings`."""
         self.positive("seeds", "starts")
+        self.at_most(MOST_SEEDS, "seeds", "starts")
         self.fraction("target_accuracy")
         self.require(self.first_seed >= 0, "first_seed", "0 or more")
         right = f"at most {LAST_SEED - self.seeds}, so that a key can be made from every seed's number"
         self.require(self.first_seed + self.seeds <= LAST_SEED, "first_seed", right)
         self.require(len(self.strategies) > 0, "strategies", "at least one name")
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the seeds: all that a seed's split, policy and keys depend on."""
+        return range(self.first_seed, self.first_seed + self.seeds)
 
 
 @dataclass(frozen=True)
@@ -410,31 +457,7 @@ class Config:
 
 PARTS: dict[str, Any] = {part.name: part.type for part in fields(Config)}
 """The parts of a config, by name."""
-RENAMED: dict[tuple[str, str], str] = {("agent", "batch_size"): "minibatch", ("finetune", "batch_size"): "minibatch"}
-"""(part, name) in run folders of version 0.1.0 -> the name today."""
 
 
 def _part_of(kind: type[Any]) -> str:
     return next((name for name, part in PARTS.items() if part is kind), "")
-
-
-def from_dict(content: dict[str, Any]) -> Config:
-    """The config that `dataclasses.asdict` turned into `content`, JSON's lists for tuples allowed.
-
-    Raises:
-      ValueError: for a part or a name that is not a setting, or a value that is not allowed.
-    """
-    parts = {}
-    if foreign := sorted(set(content) - set(PARTS)):
-        raise ValueError(f"{', '.join(foreign)}: not a part of a config; there are {', '.join(PARTS)}")
-    for name, part in PARTS.items():
-        values: dict[str, Any] = {}
-        given: dict[str, Any] = content.get(name, {})
-        for key, value in given.items():
-            today = RENAMED.get((name, key), key)
-            values[today] = tuple(value) if isinstance(value, list) else value
-        known = [setting.name for setting in fields(part)]
-        if unknown := sorted(set(values) - set(known)):
-            raise ValueError(f"{', '.join(unknown)}: not a setting of {name}; there are {', '.join(known)}")
-        parts[name] = part(**values)
-    return Config(**parts)

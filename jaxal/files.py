@@ -4,17 +4,30 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
 SEAL = 16  # bytes of the checksum at the end of a sealed file
 HOUR, MONTH = 3600, 30 * 24 * 3600  # in seconds
+UNFINISHED = (".*.tmp", "*.orbax-checkpoint-tmp*")
+"""What files and checkpoints are called until they are whole, so what a killed process may leave."""
+
+
+def expanded(path: Path | str) -> Path:
+    """A path with `~` or `~NAME` at its beginning spelt out.
+
+    Raises:
+      ValueError: one line, when there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: there is no such home folder; give the path in full") from None
 
 
 def write_whole(path: Path, save: Callable[[IO[bytes]], Any]) -> None:
@@ -25,35 +38,51 @@ def write_whole(path: Path, save: Callable[[IO[bytes]], Any]) -> None:
     Args:
       path: the place.
       save: writes the contents to an open file.
+
+    Raises:
+      OSError: with the place as its `filename`, when it cannot be written.
     """
-    sweep(path.parent, f".{glob.escape(path.name)}.*.tmp", HOUR)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    sweep_old(path.parent, f".{glob.escape(path.name)}.*.tmp", HOUR)
     try:
-        with os.fdopen(handle, "w+b") as file:
-            os.fchmod(handle, path.parent.stat().st_mode & 0o666)  # for whoever may read the folder
-            save(file)
-        move_whole(Path(temporary), path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "w+b") as file:
+                os.fchmod(handle, path.parent.stat().st_mode & 0o666)  # for whoever may read the folder
+                save(file)
+            move_whole(Path(temporary), path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def move_whole(temporary: Path, path: Path) -> None:
     """Renames a written file to its place in the same folder; its contents, then its name, reach the disk itself."""
-    _sync(temporary)
+    _sync_one(temporary)
     os.replace(temporary, path)
     sync_folder(path.parent)
+
+
+def sync(place: Path) -> None:
+    """Sees to it that a file, or a folder and all that is in it, outlives a power cut."""
+    for inside in place.rglob("*"):
+        _sync_one(inside)
+    _sync_one(place)
+    sync_folder(place.parent)
 
 
 def sync_folder(folder: Path) -> None:
     """Sees to it that the names in a folder outlive a power cut, where the file system has a call for that."""
     with suppress(OSError):
-        _sync(folder)
+        _sync_one(folder)
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def _sync_one(place: Path) -> None:
+    handle = os.open(place, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -61,14 +90,20 @@ def _sync(path: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file whole."""
-    write_whole(path, lambda file: file.write((json.dumps(content, indent=1) + "\n").encode()))
+    """Writes a JSON file whole. ValueError for NaN and infinite numbers, which JSON does not have."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole, in UTF-8."""
+    write_whole(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes a compressed .npz file whole."""
-    contents: dict[str, Any] = dict(arrays)
-    write_whole(path, lambda file: np.savez_compressed(file, **contents))
+    import numpy as np  # the rest of the command line's beginnings do without
+
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def write_sealed(path: Path, save: Callable[[IO[bytes]], Any]) -> None:
@@ -101,7 +136,18 @@ def _checksum():
     return hashlib.blake2b(digest_size=SEAL)
 
 
-def sweep(folder: Path, pattern: str, age: float) -> None:
+def sweep(folder: Path) -> None:
+    """Removes what a killed process left unfinished in a folder, in which no other process may be at work."""
+    for pattern in UNFINISHED:
+        for left in folder.rglob(pattern):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    left.unlink()
+
+
+def sweep_old(folder: Path, pattern: str, age: float) -> None:
     """Removes the files in `folder` that match a glob pattern and have not been written to for `age` seconds."""
     for path in folder.glob(pattern):
         with suppress(OSError):

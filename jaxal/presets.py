@@ -2,6 +2,7 @@
 
 from jaxal.config import PAPER_FEATURES, AgentConfig, Config, EnvironmentConfig, ProbeConfig, TrainConfig
 
+STRATEGY = "typical_uncertainty"  # that suggests what to label next, where no other is named
 DEFAULT_FEATURES = (
     *PAPER_FEATURES,
     "margin",

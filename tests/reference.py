@@ -15,7 +15,12 @@ from scipy.special import logsumexp
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 
-SCIPY_NAMES: dict[str, Any] = {"euclidean": "euclidean", "squared_euclidean": "sqeuclidean", "cosine": "cosine"}
+SCIPY_NAMES: dict[str, Any] = {
+    "euclidean": "euclidean",
+    "squared_euclidean": "sqeuclidean",
+    "cosine": "cosine",
+    "manhattan": "cityblock",
+}
 TIE = 1e-5  # scores closer than this are a tie that rounding decides
 
 
@@ -192,6 +197,12 @@ def typiclust(batch: int) -> Score:
         return out
 
     return score
+
+
+def tcm(batch: int) -> Score:
+    """TypiClust for three steps, then the margin."""
+    first = typiclust(batch)
+    return lambda v: first(v) if v.step < 3 else margin(v)
 
 
 def density_of(points: np.ndarray) -> np.ndarray:

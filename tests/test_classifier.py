@@ -160,7 +160,7 @@ def test_a_pending_point_touches_the_geometry_alone(wine):
     task, problem, order = tasks(wine)
     probe = linear_probe(ProbeConfig(), EUCLIDEAN)
     points, _, fitted = next(fits(ProbeConfig(), task, order))
-    after = probe.mark_pending(task, fitted, jnp.int32(77))
+    after = probe.mark_pending(task, fitted, Labelled(jnp.array([77]), jnp.ones(1, bool)))
     np.testing.assert_array_equal(after.logits, fitted.logits)
     assert float(after.geometry.labelled_size) == BATCH + 1
     total = problem.distances[:, [*points, 77]].sum(1) / problem.scale

@@ -18,7 +18,8 @@ from jaxal.cli import main, run_folders
 from jaxal.config import Config
 from jaxal.encoders import ENCODERS
 from jaxal.policies import STRATEGIES
-from jaxal.report.asked import Asked, begin
+from jaxal.report.asked import Asked
+from jaxal.report.results import load_results
 
 JAXAL = Path(sys.executable).with_name("jaxal")
 SMALL = shlex.split(
@@ -36,7 +37,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its bac
 from jaxal.cli import main, resumable
 from jaxal.policies import checkpoint
 from jaxal.report import results
-slowly = lambda save: lambda *what: (save(*what), time.sleep(2))  # there is time to interrupt
+slowly = lambda save: lambda *what, **more: (save(*what, **more), time.sleep(2))  # there is time to interrupt
 checkpoint.save, results.write_curves = slowly(checkpoint.save), slowly(results.write_curves)
 resumable.SAVE_EVERY = -1.0
 main.main()
@@ -131,7 +132,7 @@ def test_run_says_what_it_found_and_fits_a_terminal(finished):
     for words in ("AULC", "68% interval", "labels", "learned (DDQN)", "random", "margin", "mean AULC"):
         assert words in text
     told = done.stderr.splitlines()
-    assert all(line.startswith(("task banks", "training", "comparing")) for line in told), told
+    assert all(line.startswith(("training", "comparing")) for line in told), told
     assert [line.split(",")[0] for line in told if line.startswith("training ")][-1] == "training 3/3"
 
 
@@ -163,6 +164,24 @@ def test_batches_and_several_sources(tmp_path, jaxal):
     assert found["dataset"]["train_on"] == ["wine", "breast-cancer"]
     with np.load(run / "curves.npz") as arrays:
         assert arrays["ddqn/picks"].shape == (2, 2, 5, 3)
+
+
+def test_a_seed_means_one_thing(finished, tmp_path, environment):
+    """Seed 1 alone, counted from 1, beside other strategies and on a machine with more devices."""
+    devices = {"XLA_FLAGS": f"{environment['XLA_FLAGS']} --xla_force_host_platform_device_count=3"}
+    alone = ["--first-seed", "1", "--seeds", "1", "--strategies", "margin", "ddqn"]
+    command = [JAXAL, "run", "--dataset", "wine", *SMALL, *alone]
+    done = subprocess.run(command, cwd=tmp_path, env=environment | devices, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    folders = finished[0] / "runs" / "wine", tmp_path / "runs" / "wine"
+    among, own = (load_results(folder) for folder in folders)
+    assert "3 x cpu" in own.summary["environment"]["device"] and own.summary["episodes"]["seed"] == [1, 1]
+    for name in own.strategies:
+        np.testing.assert_array_equal(own.chosen(name)[0], among.chosen(name)[1], err_msg=name)
+        for metric in METRICS:
+            np.testing.assert_array_equal(own.curves(name, metric)[0], among.curves(name, metric)[1])
+    returns = [[row[-1] for row in found.summary["training"]["returns"]] for found in (among, own)]
+    assert returns[0] == returns[1]
 
 
 FINETUNE = shlex.split(
@@ -343,18 +362,24 @@ BAD = [
     ("run --encoder vgg", "--encoder is 'vgg'; it must be among pixels, resnet18"),
     ("run --strategies margin luck", f"--strategies is 'luck'; it must be among {', '.join(STRATEGIES)}, or all"),
     ("run --strategies", "--strategies is ()"),
+    (
+        "run --strategies margin greedy_oracle --probe.solver gd",
+        "--strategies holds greedy_oracle, which can only be had with --classifier linear_probe and --probe.solver",
+    ),
     ("run --plugins none.py", "none.py: no such file; --plugins takes Python files"),
     ("list cheeses", "unknown kind 'cheeses'; there are datasets, encoders, strategies"),
     # values
-    ("run --budget 0", "--budget is 0; it must be greater than 0"),
+    ("run --budget -1", "--budget is -1; it must be 0 (automatic), or more than initial (0)"),
     ("run --batch -1", "--batch is -1; it must be greater than 0"),
     ("run --seeds 0", "--seeds is 0;"),
     ("run --starts 0", "--starts is 0;"),
     ("run --first-seed -1", "--first-seed is -1;"),
     ("run --first-seed 9999999999", "--first-seed is 9999999999;"),
     ("run --target-accuracy 2", "--target-accuracy is 2.0; it must be between 0 and 1"),
-    ("run --initial 9 --budget 9", "--budget is 9; it must be more than initial (9)"),
-    ("run --split.state 0", "--split.state is 0; it must be at least 1"),
+    ("run --initial 9 --budget 9", "--budget is 9; it must be 0 (automatic), or more than initial (9)"),
+    ("run --split.state -1", "--split.state is -1; it must be 0 (automatic) or more"),
+    ("run --seeds 1000000000", "--seeds is 1000000000; it must be at most 10,000"),
+    ("run --agent.hidden 9999999", "--agent.hidden is (9999999,); it must be at most 32 widths"),
     ("run --split.pool -5", "--split.pool is -5;"),
     ("run --probe.l2 0", "--probe.l2 is 0.0;"),
     ("run --probe.l2 inf", "--probe.l2 is inf; it must be a finite number"),
@@ -392,7 +417,7 @@ BAD = [
     ("run --dataset infinite.npz", "infinite.npz: column 1 of X has 1 infinite"),
     ("run --dataset all_nan.npz", "all_nan.npz: no column of X varies"),
     ("run --dataset text.npz", "text.npz: X has type <U1"),
-    ("run --dataset few.npz", "few: 30 rows asked for state, but only"),
+    ("run --dataset few.npz --split.state 30", "few: 30 rows asked for state, but only"),
     ("run --dataset tiny.npz --split.state 1", "tiny: 6 rows leave none for reward"),
     ("run --dataset rare.npz", "rare: the "),
     ("run --dataset wine --split.test 170", "wine: 26 rows asked for reward, but only 8"),
@@ -414,6 +439,8 @@ BAD = [
     ("run --dataset wine --budget 8 --batch 6", "--budget is 8; with 3 initial labels"),
     ("run --dataset wine --budget 100", "--budget is 100; it must be at most 30, the pool rows of wine"),
     ("run --dataset nan.npz --budget 70", "--budget is 70; it must be at most"),
+    ("run --preset paper --train.episodes 300", "--train.episodes makes 300 episodes at once; it must be at most 200:"),
+    ("run --train.warm-start-episodes 1001", "--train.warm-start-episodes makes 1001 episodes at once; it must be at"),
     ("run --dataset wine --budget 8 --train.tasks 2 --train.task-pool 5", "--budget is 8; it must be at most 5"),
     # folders
     ("run --dataset wine --budget 8 --out a_file", "a_file is not a folder"),
@@ -517,7 +544,7 @@ def test_lists_what_there_is(monkeypatch, capfd):
 def test_mistakes_through_the_entry_point(inputs, jaxal):
     before = contents(inputs)
     for arguments, message in (
-        ("run --dataset few.npz", "few: 30 rows asked for state"),
+        ("run --dataset few.npz --split.state 30", "few: 30 rows asked for state"),
         ("evaluate --policy damaged --dataset wine", "damaged/policy: "),
         ("evaluate --policy rewritten --dataset wine", "rewritten/policy: "),
     ):
@@ -531,10 +558,15 @@ def test_mistakes_through_the_entry_point(inputs, jaxal):
 def test_a_new_run_never_takes_the_folder_of_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     asked = Asked("jaxal run", "a b", Config())
-    first = run_folders.new(None, "a b")
-    assert first == Path("runs/a-b")
-    begin(first, asked)
-    assert run_folders.new(None, "a b") == Path("runs/a-b-2")
-    assert run_folders.new(None, "../..") == Path("runs/run")
-    Path("runs/a-b-2").mkdir()
-    assert run_folders.new(None, "a b") == Path("runs/a-b-2")
+
+    def new(name: str = "a b") -> Path:
+        with run_folders.new(None, name, asked) as folder:
+            return folder
+
+    assert new() == Path("runs/a-b")
+    assert new() == Path("runs/a-b-2")
+    assert new("../..") == Path("runs/run")
+    Path("runs/a-b-3").mkdir()
+    assert new() == Path("runs/a-b-3")
+    with run_folders.new(None, "a b", asked) as first, run_folders.new(None, "a b", asked) as second:
+        assert (first, second) == (Path("runs/a-b-4"), Path("runs/a-b-5"))

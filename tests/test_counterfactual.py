@@ -24,7 +24,15 @@ from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import Needs, Task, make_task, select
 
 SMALL = CounterfactualConfig(
-    candidates=24, records=3, episodes=4, iterations=4, updates=10, minibatch=8, capacity=200, initial=14, hidden=(16, 16)
+    candidates=24,
+    records=3,
+    episodes=4,
+    iterations=4,
+    updates=10,
+    minibatch=8,
+    capacity=200,
+    initial=14,
+    hidden=(16, 16),
 )
 RANDOM = len(PROPOSERS)
 

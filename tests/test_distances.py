@@ -1,11 +1,13 @@
 """Distances equal scipy's, and the running sums equal sums made afresh."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference import SCIPY_NAMES
 from scipy.spatial.distance import cdist
+from scipy.stats import spearmanr
 
 from jaxal.registry import UnknownNameError
 from jaxal.tasks import distances
@@ -77,6 +79,26 @@ def test_local_density_of_a_pool_smaller_than_the_neighbourhood():
     x = jnp.array([[0.0], [1.0], [3.0], [9.0]])
     found = distances.local_density(DISTANCES["euclidean"], x, jnp.array([True, True, True, False]))
     np.testing.assert_allclose(found[:3], [2.0, 1.5, 2.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("metric", DISTANCES)
+def test_random_anchors_stand_for_a_large_pool(metric, digits, monkeypatch):
+    x, used = jnp.asarray(digits.inputs / 16.0), jnp.asarray(np.arange(len(digits.inputs)) < 1700)
+    whole = distances.geometry(DISTANCES[metric], x, used)
+    monkeypatch.setattr(distances, "ANCHORS", 600)
+    found = distances.geometry(DISTANCES[metric], x, used)
+    np.testing.assert_allclose(found.scale, whole.scale, rtol=0.01)
+    for name, alike in {"total": 0.99, "local_density": 0.85}.items():
+        assert spearmanr(getattr(whole, name)[:1700], getattr(found, name)[:1700]).statistic > alike
+        assert not np.asarray(getattr(found, name)[1700:]).any()
+
+
+def test_anchors_are_rows_in_use(points, monkeypatch):
+    metric = DISTANCES["euclidean"]
+    x, few = jnp.asarray(points), jnp.asarray(np.arange(POOL) % 3 == 0)
+    whole = distances.geometry(metric, x, few)
+    monkeypatch.setattr(distances, "ANCHORS", int(few.sum()))  # as many as there are, and so all of them
+    chex.assert_trees_all_close(distances.geometry(metric, x, few), whole, rtol=1e-4)
 
 
 @pytest.mark.parametrize("metric", DISTANCES)

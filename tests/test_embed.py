@@ -24,6 +24,7 @@ from jaxal.encoders import embed as module
 from jaxal.encoders import make_encoder
 from jaxal.encoders.embed import embed, latents_of, load_pixels
 from jaxal.encoders.latents import Read, Reader, with_noise
+from jaxal.seeds import seed_key
 
 PIXELS = make_encoder("pixels")
 NOTHING = PIXELS.init(jax.random.key(0))
@@ -273,12 +274,12 @@ def test_noise_reaches_pools_only(scans, tmp_path):
     options = {"cache_dir": tmp_path, "image_size": 8, "batch_size": 4, "progress": quiet}
     pixels = load_pixels(scans.dataset, PIXELS, 8)
     read = Read(Embedded(scans.dataset, clean, Images(pixels, NOTHING)), Reader(PIXELS, NOTHING, options))
-    (dataset, latents, images), noisy = with_noise(read, splits, InputsConfig(noise=0.5), 0)
+    (dataset, latents, images), noisy = with_noise(read, splits, InputsConfig(noise=0.5), [0, 1])
     np.testing.assert_array_equal(dataset.inputs, latents)
     np.testing.assert_allclose(images.pixels.reshape(len(dataset), -1) / 255, latents, atol=0.5 / 255 + 1e-6)
     assert dataset.inputs.shape == (len(dataset), 192)
     np.testing.assert_array_equal(dataset.inputs[:N], clean)
-    distorted = embed_pixels(scans, tmp_path, noise=Noise(jax.random.split(jax.random.key(0))[1]))
+    distorted = embed_pixels(scans, tmp_path, noise=Noise(seed_key(0, "distort")))
     assert np.abs(distorted - clean).max(1).min() > 0.01
     for before, after in zip(splits, noisy, strict=True):
         for part in Split._fields:

@@ -6,9 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from reference_strategies import soft_accuracy
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, roc_auc_score
 from worlds import World, build, cut
 
+from jaxal.classifiers.classifier import Labelled
 from jaxal.config import EnvironmentConfig
 from jaxal.mdp.environment import holdout_logits
 from jaxal.mdp.metrics import REWARDS
@@ -20,6 +22,10 @@ def small(dataset, steps: int = 6, pool: int = 60, shape=None, classes=None, **c
     settings = EnvironmentConfig(**({"action_features": NAMES, "standardise": False} | changes))
     rows = cut(dataset, pool, 10, 40)
     return build(dataset, rows, settings, steps, shape=shape, classes=classes)
+
+
+def picked(row: int) -> Labelled:
+    return Labelled(jnp.array([row], jnp.int32), jnp.ones(1, bool))
 
 
 @pytest.mark.parametrize("initial", [0, 2, 7])
@@ -73,7 +79,8 @@ def test_the_reward_is_the_gain_on_the_holdout_rows(wine, reward):
     free = np.flatnonzero(np.asarray(state.unlabelled))
 
     def quality(state) -> float:
-        p = reference.softmax(np.asarray(holdout_logits(world.task, state.fitted), np.float64))
+        logits = np.asarray(holdout_logits(world.task, state.fitted), np.float64)
+        p = reference.softmax(logits)
         if reward == "accuracy":
             return accuracy_score(labels, p.argmax(1))
         if reward == "probability":
@@ -82,6 +89,8 @@ def test_the_reward_is_the_gain_on_the_holdout_rows(wine, reward):
             return -log_loss(labels, p)
         if reward == "auroc":
             return float(roc_auc_score(labels, p, multi_class="ovr"))
+        if reward == "soft_accuracy":
+            return soft_accuracy(logits, labels)
         if reward == "macro_f1":
             return float(f1_score(labels, p.argmax(1), average="macro"))
         return float(balanced_accuracy_score(labels, p.argmax(1)))
@@ -165,14 +174,25 @@ def test_a_pending_pick_has_its_predicted_class_and_no_label(wine):
     state = world.environment.reset(world.task, world.initial(), jax.random.key(0))
     wrong = np.argmax(np.asarray(state.fitted.logits[:60]), 1) != wine.labels[world.rows.pool]
     pick = int(np.flatnonzero(wrong & np.asarray(state.unlabelled))[0])
-    after = world.environment.mark_pending(world.task, state, jnp.int32(pick))
+    after = world.environment.mark_pending(world.task, state, picked(pick))
     predicted = int(np.argmax(state.fitted.logits[pick]))
     np.testing.assert_array_equal(after.class_counts - state.class_counts, np.eye(3)[predicted])
     assert not after.unlabelled[pick] and int(after.unlabelled.sum()) == int(state.unlabelled.sum()) - 1
     np.testing.assert_array_equal(after.fitted.logits, state.fitted.logits)
     np.testing.assert_array_equal(after.labelled.mask, state.labelled.mask)
     hidden = world.task._replace(pool_labels=world.task.pool_labels.at[pick].set((predicted + 1) % 3))
-    chex.assert_trees_all_equal(world.environment.mark_pending(hidden, state, jnp.int32(pick)), after)
+    chex.assert_trees_all_equal(world.environment.mark_pending(hidden, state, picked(pick)), after)
+
+
+def test_pending_picks_one_after_another_and_at_once(wine):
+    world = small(wine, batch=3)
+    state = world.environment.reset(world.task, world.initial(), jax.random.key(0))
+    free = np.flatnonzero(np.asarray(state.unlabelled))[:3]
+    after = state
+    for pick in free:
+        after = world.environment.mark_pending(world.task, after, picked(pick))
+    slots = Labelled(jnp.asarray([free[0], 0, free[1], free[2]]), jnp.array([True, False, True, True]))
+    chex.assert_trees_all_close(world.environment.mark_pending(world.task, state, slots), after, rtol=1e-6)
 
 
 def test_labels_that_are_not_bought_change_nothing(wine):
@@ -196,13 +216,13 @@ def test_each_function_is_traced_once_while_labels_grow(wine):
     world = small(wine, batch=2)
     environment = world.environment
     reset, step, observe, mark_pending = (
-        jax.jit(chex.assert_max_traces(f, 1))
+        jax.jit(chex.assert_max_traces(lambda *given, f=f: f(*given), 1))
         for f in (environment.reset, environment.step, environment.observe, environment.mark_pending)
     )
     for seed in range(2):
         state = reset(world.task, world.initial(seed), jax.random.key(0))
         free = np.flatnonzero(np.asarray(state.unlabelled))
         for picks in free[:12].reshape(6, 2):
-            mark_pending(world.task, state, jnp.int32(picks[0]))
+            mark_pending(world.task, state, picked(picks[0]))
             state, _ = step(world.task, state, jnp.asarray(picks, jnp.int32), jax.random.key(0))
             observe(world.task, state, jnp.arange(60))

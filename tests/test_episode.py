@@ -29,6 +29,11 @@ FEATURES = (
     "local_density",
 )
 BASE = EnvironmentConfig(state_features=("top_probability", "progress"), action_features=FEATURES)
+PLAYED = (
+    *("ddqn", "linear_cem", "untrained_q", "balanced_oracle", "random", "margin", "entropy", "least_confidence"),
+    *("average_confidence", "k_center", "typicality", "typical_uncertainty", "typiclust", "tcm"),
+)
+"""Those that look at candidates one by one, and TypiClust; the others are in `test_pool_strategies`."""
 LINEAR = np.linspace(-1, 1, len(FEATURES)).astype(np.float32)
 STATE = 20
 WORLDS = {
@@ -59,7 +64,7 @@ class Stage:
     def __init__(self, world: World):
         self.world = world
         agent = make_agent(AgentConfig(hidden=(32, 16)), STATE + 1, FEATURES, world.settings.batch)
-        self.strategies = dict(STRATEGIES)
+        self.strategies = {name: STRATEGIES[name] for name in PLAYED}
         self.pool = self.problem().pool
         before = len(world.initial_rows()) + world.settings.batch * np.arange(world.environment.steps)
         plan = typiclust.clusterings(self.pool, before, world.settings.batch, world.task.shape[0], seed=0)
@@ -68,7 +73,7 @@ class Stage:
         self.params: dict[str, Any] = {
             **{name: jax.tree_util.Partial(agent.values, params) for name, params in networks.items()},
             "linear_cem": jnp.asarray(LINEAR),
-            "typiclust": jax.tree.map(jnp.asarray, plan),
+            **dict.fromkeys(("typiclust", "tcm"), jax.tree.map(jnp.asarray, plan)),
             "balanced_oracle": world.task.pool_labels,
         }
         self.compiled = jax.jit(player(world, self.strategies))
@@ -106,6 +111,7 @@ def reference_scores(s: Stage) -> dict[str, tuple[reference.Score, bool]]:
         "typicality": (reference.typicality, True),
         "typical_uncertainty": (reference.typical_uncertainty, True),
         "typiclust": (reference.typiclust(settings.batch), False),
+        "tcm": (reference.tcm(settings.batch), False),
         "linear_cem": (reference.linear(LINEAR, FEATURES, settings.standardise), learned),
         **q,
     }
@@ -281,8 +287,14 @@ def test_draw_candidates():
     assert seen[np.asarray(unlabelled)].min() > 100 - 5 * 8.7 and seen.max() < 100 + 5 * 8.7
     first = np.bincount([rows[0] for rows in few], minlength=60)[np.asarray(unlabelled)]
     assert first.max() < 20 + 5 * 4.4, "the order is random too"
-    everything = episode.draw_candidates(jax.random.key(0), unlabelled, 30)
-    assert set(everything.tolist()) == set(np.flatnonzero(unlabelled).tolist())
+    everything = episode.draw_candidates(jax.random.key(0), unlabelled, 30).tolist()
+    assert sorted(everything[:20]) == np.flatnonzero(unlabelled).tolist() and everything[20:] == [-1] * 10
+    assert everything[:20] != sorted(everything[:20])
+    for count in (5, 30):
+        drawn = [
+            episode.draw_candidates(jax.random.key(1), mask, count) for mask in (unlabelled, jnp.pad(unlabelled, 9))
+        ]
+        np.testing.assert_array_equal(drawn[0], drawn[1] - jnp.where(drawn[1] < 0, 0, 9))
 
 
 def test_decisions_among_few_candidates():

@@ -16,7 +16,7 @@ from jaxal.data.dataset import Images
 from jaxal.data.splits import Rows
 from jaxal.evaluate import Contender, make_evaluation
 from jaxal.mdp.environment import make_environment
-from jaxal.policies import STRATEGIES, iteration
+from jaxal.policies import STRATEGIES, clustering, iteration
 from jaxal.policies.ddqn import make_agent
 from jaxal.policies.iteration import Setup
 from jaxal.policies.replay import make_replay
@@ -77,6 +77,24 @@ def test_an_evaluation_episode(solver):
     evaluate = jax.jit(make_evaluation(w.environment, chosen, 2))
     arguments = shapes((jnp.int32(0), dict.fromkeys(chosen), w.bank, jax.random.key(0)))
     check(export.export(evaluate, platforms=PLATFORMS)(*arguments))
+
+
+def test_an_evaluation_episode_of_every_strategy_that_looks_at_the_pool():
+    w = world("newton")
+    l2 = jax.ShapeDtypeStruct((), jnp.float32)
+    takes_l2 = ("bait", "bald", "uherding_t", "greedy_oracle", "greedy_oracle_accuracy", "best_of_strategies")
+    params = {
+        **dict.fromkeys(("badge", "max_herding", "uherding", "reach_herding", "local_herding", "chord_herding")),
+        **dict.fromkeys(takes_l2, l2),
+        "prob_cover": jax.ShapeDtypeStruct((60, 8), jnp.uint8),
+        "cluster_margin": clustering.Clusters(
+            jax.ShapeDtypeStruct((60,), jnp.int32), jax.ShapeDtypeStruct((), jnp.int32)
+        ),
+    }
+    chosen = {name: Contender(STRATEGIES[name], True, None) for name in params}
+    evaluate = jax.jit(make_evaluation(w.environment, chosen, 2))
+    which, bank, key = shapes((jnp.int32(0), w.bank, jax.random.key(0)))
+    check(export.export(evaluate, platforms=PLATFORMS)(which, params, bank, key))
 
 
 def test_training_and_evaluation_with_a_resnet50_in_training():

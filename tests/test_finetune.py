@@ -242,7 +242,7 @@ def test_geometry_is_that_of_the_new_latents():
     np.testing.assert_allclose(fitted.geometry.nearest_labelled[5:], distances[5:, :5].min(1) / scale, rtol=1e-3)
     np.testing.assert_allclose(fitted.geometry.local_density, np.sort(distances)[:, 1:11].mean(1) / scale, rtol=1e-3)
     classifier = finetune(FAST, ENCODER, EUCLIDEAN)
-    supposed = classifier.mark_pending(task, fitted, jnp.int32(7)).geometry
+    supposed = classifier.mark_pending(task, fitted, Labelled(jnp.array([7]), jnp.ones(1, bool))).geometry
     chosen = [0, 1, 2, 3, 4, 7]
     np.testing.assert_allclose(supposed.labelled_total, distances[:, chosen].sum(1) / scale, atol=5e-3)
 

@@ -51,6 +51,8 @@ def test_a_large_picture_must_have_something_in_it():
     blank = encoded(Image.new("L", (6000, 6000)), "png")
     assert "made to fill the memory" in (look(blank).fault or "")
     assert look(encoded(Image.new("L", (4000, 4000)), "png")).fault is None
+    for kind in ("jpeg", "webp", "jpeg2000"):  # a slide that is mostly white is small in these
+        assert look(encoded(Image.new("RGB", (5000, 4000), "white"), kind)).fault is None
 
 
 @pytest.mark.parametrize("syntax", [DeflatedExplicitVRLittleEndian, RLELossless])

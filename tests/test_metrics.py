@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference import softmax
+from reference_strategies import soft_accuracy as soft
 from sklearn import metrics as sk
 
-from jaxal.mdp.metrics import METRICS
+from jaxal.mdp.metrics import METRICS, REWARDS
 
 ROWS, CLASSES = 60, 4
 
@@ -58,11 +59,37 @@ def test_classes_without_rows_are_left_out(name):
 
 
 @pytest.mark.parametrize("name", METRICS)
+def test_rows_of_one_class_have_no_average_over_classes(name):
+    logits, labels = case(3)
+    value = float(METRICS[name](*padded(logits, np.full_like(labels, 2))))
+    share = np.mean(np.argmax(logits, 1) == 2)
+    assert value == pytest.approx(share) if name == "accuracy" else np.isnan(value)
+
+
+@pytest.mark.parametrize("name", METRICS)
 def test_classes_that_the_task_lacks_change_nothing(name):
     logits, labels = case(4)
     wider = jnp.pad(jnp.asarray(logits), ((0, 0), (0, 2)), constant_values=-jnp.inf)
     narrow = METRICS[name](jnp.asarray(logits), jnp.asarray(labels))
     assert float(METRICS[name](wider, jnp.asarray(labels))) == pytest.approx(float(narrow), abs=1e-6)
+
+
+@pytest.mark.parametrize("present", [2, 4])
+def test_soft_accuracy_equals_its_formula_whatever_the_scale(present):
+    logits, labels = case(6, present)
+    logits = logits[:, :present]
+    for factor in (1.0, 0.01, 300.0):
+        scaled = jnp.asarray(factor * logits)
+        wider = jnp.pad(scaled, ((0, 0), (0, 2)), constant_values=-jnp.inf)
+        truth = soft(logits.astype(np.float64), labels)
+        assert 0.4 < truth < 0.9
+        assert float(REWARDS["soft_accuracy"](scaled, jnp.asarray(labels))) == pytest.approx(truth, abs=1e-5)
+        assert float(REWARDS["soft_accuracy"](wider, jnp.asarray(labels))) == pytest.approx(truth, abs=1e-5)
+    assert float(REWARDS["soft_accuracy"](*padded(*case(6)))) == pytest.approx(soft(*case(6)), abs=1e-5)
+
+
+def test_soft_accuracy_of_a_classifier_that_knows_nothing_is_a_half():
+    assert float(REWARDS["soft_accuracy"](jnp.zeros((5, 3)), jnp.zeros(5, jnp.int32))) == 0.5
 
 
 def test_auroc_counts_ties_half():

@@ -130,7 +130,7 @@ def test_noisy_copies_stand_in_pools_only():
         return Split(rows[:30], rows[30:60], rows[60:65], rows[65:75], rows[75:85], rows[85:])
 
     splits = [cut(), cut()]
-    rows, noisy = noisy_copies(jax.random.key(0), splits, 0.5, 100)
+    rows, noisy = noisy_copies(jax.random.split(jax.random.key(0)), splits, 0.5, 100)
     assert len(rows) < 60  # the two share some
     clean = np.r_[:100, rows]
     for before, after in zip(splits, noisy, strict=True):
@@ -141,9 +141,9 @@ def test_noisy_copies_stand_in_pools_only():
     assert set(np.concatenate([s for n in noisy for s in (n.pool, n.source_pool)]) - 100) >= set(range(len(rows)))
 
     same = [splits[0]._replace(source_pool=splits[0].pool)]  # the paper's protocol
-    _, (one,) = noisy_copies(jax.random.key(0), same, 0.5, 100)
+    _, (one,) = noisy_copies(jax.random.key(0)[None], same, 0.5, 100)
     np.testing.assert_array_equal(one.pool, one.source_pool)
-    none, untouched = noisy_copies(jax.random.key(0), splits, 0.0, 100)
+    none, untouched = noisy_copies(jax.random.split(jax.random.key(0)), splits, 0.0, 100)
     assert len(none) == 0
     assert all(np.array_equal(a, b) for a, b in zip(untouched[0], splits[0], strict=True))
 

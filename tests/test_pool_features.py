@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from scipy.spatial.distance import cdist
 from worlds import CONVERGED, World, build, cut, load
 
 from jaxal.config import EnvironmentConfig
@@ -82,7 +81,7 @@ class Truth:
         self.near = self.to_class.min(1)
         self.typ = self.near / np.maximum(self.density, 0.05)
         self.counts = np.bincount(s.labels, minlength=self.classes) / len(s.chosen)
-        kernel = np.exp(-self.d[:, s.chosen] ** 2 / (2 * self.widths[1] ** 2))
+        kernel = np.exp(-(self.d[:, s.chosen] ** 2) / (2 * self.widths[1] ** 2))
         votes = np.array([[kernel[i, s.labels == c].sum() for c in range(self.classes)] for i in range(POOL)]) + 1e-6
         self.votes = votes / votes.sum(1, keepdims=True)
         logits = s.logits[s.chosen]

@@ -11,7 +11,7 @@ import pytest
 
 from jaxal.report import statistics
 from jaxal.report.figures import figure, metrics_figure, side_by_side
-from jaxal.report.pages import compare_runs, write
+from jaxal.report.pages import compare_runs, write_again
 from jaxal.report.summary import ReportError, best_hand_written, curves, label, policy, read
 from jaxal.report.tables import against, headline, quarter_table, strategy_table
 
@@ -128,7 +128,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = store(tmp_path_factory.mktemp("runs") / "cells", make_results())
-    assert [file.name for file in write(path)] == ["figure.png", "figure.svg", "report.html", "report.md"]
+    assert [file.name for file in write_again(path)] == ["figure.png", "figure.svg", "report.html", "report.md"]
     return path
 
 
@@ -169,7 +169,7 @@ def test_page_says_everything(folder):
 
 def test_same_results_same_bytes(folder, tmp_path):
     again = store(tmp_path / "cells", make_results())
-    for file in write(again)[1:]:
+    for file in write_again(again)[1:]:
         assert file.read_bytes() == (folder / file.name).read_bytes()
 
 
@@ -323,7 +323,7 @@ def test_nothing_in_a_run_breaks_the_page(tmp_path):
     results["dataset"] |= {"name": NASTY, "classes": [NASTY], "notices": [NASTY], "train_on": [NASTY]}
     results["strategies"][NASTY] = {**results["strategies"]["margin"], "aulc_mean": 0.9}
     results |= {"command": NASTY, "config": {NASTY: NASTY}, "environment": {NASTY: NASTY}, "training": {}}
-    html, markdown = write(store(tmp_path / "a", results))[2:]
+    html, markdown = write_again(store(tmp_path / "a", results))[2:]
     page = Page(html.read_text(encoding="utf-8"))
     assert "script" not in page.tags and page.text.count('<script>alert("x")</script>') >= 8
     lines = markdown.read_text(encoding="utf-8").splitlines()
@@ -343,17 +343,23 @@ def damaged(change):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda r: r.pop("strategies"), "'strategies'"),
-        (lambda r: r.pop("episodes"), "'episodes'"),
-        (lambda r: r["dataset"].pop("name"), "'name'"),
+        (lambda r: r.pop("strategies"), "strategies: Field required"),
+        (lambda r: r.pop("episodes"), "episodes: Field required"),
+        (lambda r: r["dataset"].pop("name"), "dataset.name: Field required"),
         (lambda r: r["dataset"].update(notices="none"), "notices"),
         (lambda r: r.update(strategies={}), "at least one"),
         (lambda r: r.update(environment=[1]), "environment"),
         (lambda r: r["strategies"]["margin"].update(kind="best"), "strategies.margin.kind"),
-        (lambda r: r["strategies"]["margin"].update(aulc_mean=float("nan")), "aulc_mean"),
+        (lambda r: r["strategies"]["margin"].update(aulc_mean=float("nan")), "not a whole JSON file"),
+        (lambda r: r["strategies"]["margin"].update(aulc_mean=None), "strategies.margin.aulc_mean"),
+        (lambda r: r["strategies"]["margin"].update(aulc_mean=1.5), "strategies.margin: areas"),
+        (lambda r: r["strategies"]["margin"].update(colour="red;}"), "strategies.margin.colour must be #RRGGBB"),
+        (lambda r: r["strategies"]["margin"].update(labels=list(range(12))), "strategies.margin.labels differ"),
+        (lambda r: r["strategies"]["margin"]["accuracy"][0].__setitem__(0, None), "strategies.margin.accuracy.0.0"),
+        (lambda r: r["comparisons"][0].update(b="luck"), "comparisons: 'luck' is none of the strategies"),
         (lambda r: r["strategies"]["margin"]["accuracy"].pop(), "strategies.margin.accuracy"),
         (lambda r: r["strategies"]["margin"]["auroc"][0].pop(), "not what"),
-        (lambda r: r["strategies"]["margin"]["macro_f1"][0].__setitem__(0, None), "macro_f1"),
+        (lambda r: r["strategies"]["margin"]["macro_f1"][0].__setitem__(0, "a"), "macro_f1"),
         (lambda r: r["strategies"]["margin"].update(aulc_ci95=[0.1]), "aulc_ci95"),
         (lambda r: r["strategies"]["margin"].update(seconds="fast"), "not what"),
         (lambda r: r["episodes"]["start"].__setitem__(0, 1), "every start of every seed"),
@@ -375,7 +381,7 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, change, says):
 def test_a_file_that_is_not_results_is_refused_in_one_line(tmp_path, text):
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(ReportError) as error:
-        write(tmp_path)
+        write_again(tmp_path)
     assert "results.json" in str(error.value) and "\n" not in str(error.value)
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
 
@@ -403,13 +409,31 @@ def test_optional_fields_may_be_absent(tmp_path):
         ):
             del entry[key]
     results["dataset"] = {"name": "cells"}
-    html = write(store(tmp_path / "a", results))[2].read_text(encoding="utf-8")
+    html = write_again(store(tmp_path / "a", results))[2].read_text(encoding="utf-8")
     assert "not tested" in html and "None" not in html and "nan" not in Page(html).text
+
+
+def test_numbers_that_cannot_be_had_are_dashes(tmp_path):
+    """As where the test rows of a split are of one class."""
+    results = make_results(seeds=2)
+    for entry in results["strategies"].values():
+        entry["auroc"] = [[None] * len(row) for row in entry["auroc"]]
+    html, markdown = write_again(store(tmp_path / "a", results))[2:]
+    table = strategy_table(read(tmp_path / "a"))
+    column = table.header.index("final AUROC")
+    assert {row[column] for row in table.rows} == {"–"}
+    for path in (html, markdown):
+        assert "nan" not in Page(path.read_text(encoding="utf-8")).text.lower().split()
+    assert [ax.get_title(loc="left") for ax in metrics_figure(read(tmp_path / "a")).axes] == [
+        "balanced accuracy",
+        "macro-F1",
+    ]
 
 
 def test_several_runs_on_one_page(folder, tmp_path):
     losing = make_results({"ddqn": -0.04})
     del losing["strategies"]["random"]
+    losing["comparisons"] = [entry for entry in losing["comparisons"] if entry["b"] != "random"]
     other = store(tmp_path / "other", losing)
     html = compare_runs([folder, other, folder], tmp_path / "out")[2].read_text(encoding="utf-8")
     page = Page(html)
@@ -426,7 +450,7 @@ def test_a_run_folder_of_version_0_1_0_is_read(tmp_path):
     for entry in results["strategies"].values():
         del entry["label"]
     path = store(tmp_path / "old", results)
-    write(path)
+    write_again(path)
     assert "untrained q" in (path / "report.md").read_text(encoding="utf-8").replace("\\", "")
     lines = figure(read(path)).axes[0].lines
     assert len({line.get_color() for line in lines}) == len(KINDS)

@@ -1,5 +1,7 @@
 """Strategies pick what their definitions say, in the right direction."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 from reference import softmax
 from scipy.stats import entropy as scipy_entropy
 
-from jaxal.config import Config, EnvironmentConfig
+from jaxal.build import resolved
+from jaxal.config import Config, EnvironmentConfig, EvaluationConfig, InputsConfig, ProbeConfig, SettingError
 from jaxal.mdp.observation import Candidates, Observation
 from jaxal.policies import STRATEGIES, cem, expand, hand_written
 from jaxal.policies.typiclust import Clustering
@@ -85,6 +88,9 @@ def test_distance_strategies():
     nearest, density = np.asarray(o.candidates.nearest_labelled), np.asarray(o.candidates.local_density)
     np.testing.assert_array_equal(score("k_center", o), nearest)
     np.testing.assert_allclose(score("typicality", o), nearest / density, rtol=1e-6)
+    ordered = np.sort(softmax(np.asarray(o.candidates.logits)), 1)
+    unsure = 1 - (ordered[:, -1] - ordered[:, -2])
+    np.testing.assert_allclose(score("typical_uncertainty", o), nearest / density * unsure, rtol=1e-4)
 
 
 def test_random_is_uniform_over_the_candidates():
@@ -97,9 +103,10 @@ def test_random_is_uniform_over_the_candidates():
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, s in STRATEGIES.items() if s.kind == "hand-written" and n not in ("random", "typiclust")]
+    "name",
+    ["margin", "entropy", "least_confidence", "average_confidence", "k_center", "typicality", "typical_uncertainty"],
 )
-def test_hand_written_strategies_use_no_randomness(name):
+def test_these_strategies_use_no_randomness(name):
     o = observation()
     np.testing.assert_array_equal(score(name, o, seed=0), score(name, o, seed=1))
 
@@ -170,11 +177,35 @@ def test_typiclust_takes_a_second_point_only_when_every_cluster_has_given_one():
     assert clusters[third] == 0
 
 
+def test_tcm_is_typiclust_for_three_steps_and_margin_after_them():
+    rng = np.random.default_rng(0)
+    plan = clustering(rng.integers(0, 4, POINTS), rng.uniform(size=POINTS))
+    plan = jax.tree.map(lambda x: jnp.tile(x, (5, *[1] * (x.ndim - 1))), plan)
+    for time in range(5):
+        o = observation(time=time)
+        expected = score("typiclust", o, plan) if time < 3 else score("margin", o)
+        np.testing.assert_array_equal(score("tcm", o, plan), expected)
+
+
+def test_a_classifier_without_quick_refits_allows_no_strategy_that_needs_them():
+    every = {name for name, s in STRATEGIES.items() if not s.refits}
+    for changes in ({"environment": EnvironmentConfig(classifier="finetune")}, {"probe": ProbeConfig(solver="gd")}):
+        config = Config(**changes, inputs=InputsConfig(encoder="resnet18"))
+        assert set(resolved(config).evaluation.strategies) == every
+        asked = replace(config, evaluation=EvaluationConfig(strategies=("margin", "best_of_strategies")))
+        with pytest.raises(SettingError, match="holds best_of_strategies, which can only be had with"):
+            resolved(asked)
+    assert set(resolved(Config()).evaluation.strategies) == set(STRATEGIES)
+
+
 def test_names_and_kinds():
     kinds = {name: s.kind for name, s in STRATEGIES.items()}
     assert {n for n, k in kinds.items() if k == "learned"} == {"ddqn"}
-    assert {n for n, k in kinds.items() if k == "control"} == {"linear_cem", "untrained_q", "balanced_oracle"}
-    assert {n for n, s in STRATEGIES.items() if s.cheats} == {"balanced_oracle"}
+    refitting = {"greedy_oracle", "greedy_oracle_accuracy", "best_of_strategies"}
+    cheating = {"balanced_oracle", *refitting}
+    assert {n for n, k in kinds.items() if k == "control"} == {"linear_cem", "untrained_q", *cheating}
+    assert {n for n, s in STRATEGIES.items() if s.cheats} == cheating
+    assert {n for n, s in STRATEGIES.items() if s.refits} == refitting
     o = observation()
     q = jax.tree_util.Partial(lambda params, state, features: features @ params, jnp.array([0.0, 1.0, 0.0]))
     found = STRATEGIES["ddqn"].utility(q, o, jax.random.key(0))

@@ -185,6 +185,15 @@ def test_labels_from_a_table_beside_the_images(tmp_path, place, written):
     assert dataset.notices[1] == "labels.csv: files in 'image_id', labels in 'dx', groups in 'patient'"
 
 
+def test_a_table_within_a_single_folder(tmp_path):
+    root = folder(tmp_path, [f"archive/images/{k}.png" for k in range(N)])
+    csv(root / "archive" / "meta.csv", {"image": [f"images/{k}.png" for k in range(N)], "label": KIND})
+    csv(root / "archive" / "other.csv", {"city": ["x", "y"], "label": [1, 2]})
+    dataset = load(str(root))
+    assert dataset.classes == ("benign", "malignant", "none")
+    assert "1 file beside the images left out: archive/other.csv" in dataset.notices
+
+
 def test_images_and_rows_that_do_not_meet(tmp_path):
     root = folder(tmp_path, [f"{k}.png" for k in range(N)])
     kinds = KIND[:20].copy()

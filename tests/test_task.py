@@ -60,8 +60,8 @@ def test_missing_values_become_the_median_of_the_pool():
 def test_gram_matrix(wine, rows):
     bank = make_task(wine.inputs, wine.labels, rows, distance=DISTANCES["euclidean"])
     z = everything(wine, rows)
-    assert bank.gram is not None
-    np.testing.assert_allclose(bank.gram[0], z[:60] @ z.T, atol=1e-5)
+    assert bank.gram is not None and bank.holdout_gram is not None
+    np.testing.assert_allclose(np.hstack([bank.gram[0], bank.holdout_gram[0]]), z[:60] @ z.T, atol=1e-5)
     np.testing.assert_allclose(bank.norms[0], np.sum(z[:60, :-1] ** 2, 1), rtol=1e-4)
     np.testing.assert_array_equal(bank.pool_labels[0], wine.labels[rows.pool])
     np.testing.assert_array_equal(bank.holdout_labels[0], wine.labels[rows.holdout])
@@ -89,14 +89,13 @@ def test_columns_and_distances(wine, rows, metric, gram_limit):
 def test_padding_is_marked_and_leaves_the_rest_alone(wine, rows):
     own = make_task(wine.inputs, wine.labels, rows, distance=DISTANCES["euclidean"])
     padded = make_task(wine.inputs, wine.labels, rows, distance=DISTANCES["euclidean"], shape=(70, 10, 45), classes=5)
-    assert padded.gram is not None and own.gram is not None
     task = tasks.select(padded, jnp.int32(0))
     assert task.shape == (70, 10, 45)
     np.testing.assert_array_equal(task.pool_mask, np.arange(70) < 60)
     np.testing.assert_array_equal(task.holdout_labels[40:], -1)
     np.testing.assert_array_equal(task.class_mask, [True] * 3 + [False] * 2)
-    keep = np.r_[0:60, 70:80, 80:120]
-    np.testing.assert_allclose(padded.gram[0][:60, keep], own.gram[0], atol=1e-6)
+    columns = lambda bank: tasks.columns(tasks.select(bank, jnp.int32(0)), jnp.arange(60))
+    np.testing.assert_allclose(columns(padded)[:, np.r_[0:60, 70:80, 80:120]], columns(own), atol=1e-6)
     for name in ("total", "local_density"):
         ours, theirs = getattr(own.geometry, name)[0], getattr(padded.geometry, name)[0]
         np.testing.assert_allclose(theirs[:60], ours, rtol=1e-5)
@@ -111,7 +110,7 @@ def test_a_bank_gives_back_its_tasks(wine, breast_cancer):
         parts.append(
             make_task(dataset.inputs, dataset.labels, rows, distance=DISTANCES["cosine"], shape=(55, 10, 44), classes=3)
         )
-    bank = tasks.stack(parts)
+    bank = tasks.stack(parts, (3,))
     np.testing.assert_array_equal(bank.index, [0, 1, 2])
     pick = jax.jit(lambda bank, i: (tasks.select(bank, i), tasks.columns(tasks.select(bank, i), jnp.array([4, 7]))))
     for i, part in enumerate(parts):
@@ -120,6 +119,29 @@ def test_a_bank_gives_back_its_tasks(wine, breast_cancer):
         np.testing.assert_array_equal(task.pool_labels, part.pool_labels[0])
         np.testing.assert_array_equal(task.geometry.total, part.geometry.total[0])
         assert bool(task.class_mask[2]) == (i != 1)
+
+
+@pytest.mark.parametrize("needs", [tasks.GRAM_ALONE, tasks.Needs(latents=True)])
+def test_tasks_that_differ_in_their_holdout_rows_share_the_rest(wine, needs):
+    """Padding between two hold-out parts, and each part alone, give what each gives as a task of its own."""
+    euclidean = DISTANCES["euclidean"]
+    make = lambda rows, **more: make_task(wine.inputs, wine.labels, rows, distance=euclidean, needs=needs, **more)
+    each = [cut(wine, 60, 10, 40, seed) for seed in range(2)]
+    lengths = [(25, 15), (22, 18)]  # of the two parts, padded to (25, 18)
+    joint = []
+    for rows, (first, second) in zip(each, lengths, strict=True):
+        a, b = rows.holdout[:first], rows.holdout[first : first + second]
+        holdout = np.concatenate([np.pad(a, (0, 25 - first), constant_values=-1), b])
+        joint.append(make(rows._replace(holdout=holdout), shape=(60, 10, 43)))
+    bank = tasks.stack(joint, (2, 1))
+    for part, chosen in ((0, slice(0, 25)), (1, slice(25, None))):
+        found = tasks.scored_on(bank, chosen)
+        assert found.gram is bank.gram and found.geometry is bank.geometry
+        for seed, (rows, (first, second)) in enumerate(zip(each, lengths, strict=True)):
+            own = rows.holdout[:first] if part == 0 else rows.holdout[first : first + second]
+            alone = make(rows._replace(holdout=own), shape=(60, 10, (25, 18)[part]))
+            mine = jax.tree.map(lambda x, seed=seed: x[seed], found)
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), mine, alone)
 
 
 def test_state_rows_cannot_be_padded(wine, rows):

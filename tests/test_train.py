@@ -21,6 +21,7 @@ from jaxal.policies.iteration import Setup
 from jaxal.policies.learner import Hooks
 from jaxal.policies.replay import make_replay
 from jaxal.policies.train import stabilised, train
+from jaxal.seeds import seed_keys
 from jaxal.tasks.banks import Sources
 from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import make_task, stack
@@ -70,7 +71,7 @@ def make_stage(config: Config = CONFIG) -> Stage:
                 classes=3,
             )
             banks[part].append(task)
-    bank, validation = stack(banks["reward"]), stack(banks["validation"])
+    bank, validation = (stack(banks[part], (3,)) for part in banks)
     environment = make_environment(config.environment, probe, 3, STEPS)
     agent = make_agent(config.agent, STATE, config.environment.action_features, config.environment.batch)
     sequential = config.environment.batch_selection == "sequential"
@@ -83,12 +84,13 @@ def plain() -> Stage:
     return make_stage()
 
 
-def seeds(sources: Sources, count: int) -> Sources:
-    return jax.tree.map(lambda x: jnp.stack([x] * count), sources)
+def seeds(sources: Sources, count: int) -> list[Sources]:
+    """A lane for each."""
+    return [jax.tree.map(lambda x: x[None], sources)] * count
 
 
 def run(stage: Stage, count: int, key: int = 0, **hooks) -> training.Trained:
-    return train(stage.setup, seeds(stage.sources, count), jax.random.key(key), Hooks(**hooks))
+    return train(stage.setup, seeds(stage.sources, count), seed_keys(range(count), f"learn {key}"), Hooks(**hooks))
 
 
 def once(stage: Stage, function, *arguments):
@@ -140,7 +142,7 @@ def test_rewards_are_scaled_data_set_by_data_set(plain, warm):
 
 
 def test_an_iteration_plays_and_then_updates(plain, warm):
-    after, report = once(plain, iteration.iterate, warm, plain.sources, 0.5, jax.random.key(1))
+    after, report = once(plain, iteration.iterate, warm, plain.sources, 0.5, True, jax.random.key(1))
     assert int(after.buffer.current_index) == (6 + 4) * STEPS
     counts = [x for x in jax.tree.leaves(after.agent.optimiser) if x.dtype == jnp.int32]
     assert [int(x) for x in counts] == [3]
@@ -155,15 +157,15 @@ def test_an_iteration_plays_and_then_updates(plain, warm):
 
 def test_the_best_parameters_are_kept(plain, warm):
     validate = jax.jit(partial(iteration.validate, plain.setup))
-    first, value = validate(warm, plain.sources)
+    first, value = validate(warm, plain.sources, True)
     assert 0.3 < float(value) < 1 and float(first.best_value) == float(value)
     # What is validated and kept is the slowly moving copy of the network.
     chex.assert_trees_all_equal(first.best_params, warm.agent.target_params)
     other = jax.tree.map(lambda x: x + 0.3, warm.agent.target_params)
     moved = first._replace(agent=first.agent._replace(target_params=other))
-    better, _ = validate(moved._replace(best_value=jnp.float32(0)), plain.sources)
+    better, _ = validate(moved._replace(best_value=jnp.float32(0)), plain.sources, True)
     chex.assert_trees_all_equal(better.best_params, other)
-    worse, _ = validate(moved._replace(best_value=jnp.float32(2)), plain.sources)
+    worse, _ = validate(moved._replace(best_value=jnp.float32(2)), plain.sources, True)
     chex.assert_trees_all_equal(worse.best_params, warm.agent.target_params)
     assert float(worse.best_value) == 2
 
@@ -176,10 +178,10 @@ def test_validation_looks_at_validation_rows_alone(plain, warm):
         labels = bank.holdout_labels
         return bank._replace(holdout_labels=jnp.where(labels >= 0, 0, labels))
 
-    value = float(validate(warm, plain.sources)[1])
-    assert float(validate(warm, plain.sources._replace(bank=spoil(plain.sources.bank)))[1]) == value
+    value = float(validate(warm, plain.sources, True)[1])
+    assert float(validate(warm, plain.sources._replace(bank=spoil(plain.sources.bank)), True)[1]) == value
     spoilt = plain.sources._replace(validation=spoil(plain.sources.validation))
-    assert float(validate(warm, spoilt)[1]) != value
+    assert float(validate(warm, spoilt, True)[1]) != value
 
 
 def test_same_key_same_run_and_seeds_differ(plain, two):
@@ -194,10 +196,14 @@ def test_same_key_same_run_and_seeds_differ(plain, two):
 
 
 def test_two_seeds_equal_one_and_one(plain, two):
-    alone = run(plain, 1)
-    np.testing.assert_allclose(alone.history.returns[:, 0], two.history.returns[:, 0], atol=1e-4)
-    np.testing.assert_allclose(alone.history.validation[:, 0], two.history.validation[:, 0], atol=1e-4)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b[0], atol=1e-3), alone.params, two.params)
+    """To the last bit, on a CPU."""
+    for seed in range(2):
+        keys = seed_keys([seed], "learn 0")
+        alone = train(plain.setup, seeds(plain.sources, 1), keys)
+        np.testing.assert_array_equal(alone.history.returns[:, 0], two.history.returns[:, seed])
+        np.testing.assert_array_equal(alone.history.validation[:, 0], two.history.validation[:, seed])
+        mine = jax.tree.map(lambda x, seed=seed: x[seed], two.params)
+        chex.assert_trees_all_equal(jax.tree.map(lambda x: x[0], alone.params), mine)
 
 
 def test_the_history_is_complete(two):
@@ -251,7 +257,7 @@ def test_stabilised():
     assert stabilised(flat, 5, 0.0)
     assert not stabilised(flat[:9], 5, 0.0)  # too few yet
     assert not stabilised(flat, 0, 0.0)  # switched off
-    assert not stabilised(np.hstack([rising, flat]), 5, 0.0)  # one seed still rises
+    assert stabilised(np.hstack([rising, flat]), 5, 0.0).tolist() == [False, True]
     assert stabilised(rising, 5, 5.0) and not stabilised(rising, 5, 4.9)
     assert stabilised(-rising, 5, 0.0)
 
@@ -261,6 +267,33 @@ def test_early_stopping_ends_the_run(plain):
     out = run(plain._replace(setup=patient), 2)
     assert np.isfinite(out.history.returns[:, 0]).tolist() == [True, True, False, False]
     assert np.isfinite(out.history.validation[:, 0]).tolist() == [True, False, True, False, False]
+
+
+def test_each_seed_stops_by_itself(plain, monkeypatch):
+    """Seed 0 stops after the first iteration, seed 1 after the third; what each learns is what it learns alone."""
+    last = {1: 0, 3: 1}  # iterations done -> the seed that stops
+
+    def by_plan(returns, patience, tolerance):
+        stops = np.zeros(returns.shape[1], bool)
+        seed = last.get(len(returns))
+        if seed is not None and seed < len(stops):
+            stops[seed] = True
+        return stops
+
+    monkeypatch.setattr(training, "stabilised", by_plan)
+    snapshots = []
+    both = run(plain, 2, save=lambda done, snapshot: snapshots.append(jax.device_get(snapshot)))
+    assert np.isfinite(both.history.returns).sum(0).tolist() == [1, 3]
+    validated = np.isfinite(both.history.validation).astype(int).tolist()
+    assert validated == [[1, 1], [1, 0], [0, 1], [0, 1], [0, 0]]
+    assert [s.history.active.tolist() for s in snapshots] == [[False, True], [False, True], [False, False]]
+    chex.assert_trees_all_equal(snapshots[0].states[0], snapshots[2].states[0])
+    alone = run(plain, 1)
+    np.testing.assert_array_equal(alone.history.returns[:, 0], both.history.returns[:, 0])
+    first = lambda tree: jax.tree.map(lambda x: x[0], tree)
+    chex.assert_trees_all_equal(first(alone.params), first(both.params))
+    resumed = run(plain, 2, resume=lambda like: jax.tree.map(jnp.asarray, snapshots[1]))
+    chex.assert_trees_all_equal(resumed.params, both.params)
 
 
 def test_the_time_baseline_of_a_short_episode():

@@ -1,8 +1,9 @@
 """Random training tasks from real and synthetic data sets: other pools, classes and geometries every time."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from jaxal.data.load import load
 from jaxal.data.splits import Rows
-from jaxal.tasks.banks import Recipe, Sources
+from jaxal.tasks.banks import Sources
 from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import Needs, make_task, stack
 from pretraining.synthetic import change_geometry, synthetic
@@ -51,6 +52,14 @@ def without(*left_out: str) -> tuple[str, ...]:
     return tuple(name for name in SETS if name not in barred)
 
 
+class Drawn(NamedTuple):
+    """What a task is made of."""
+
+    latents: np.ndarray  # [n, D] float32
+    labels: np.ndarray  # [n] int32
+    rows: Rows
+
+
 @cache
 def read(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Latents [n, D] float32, and labels [n]."""
@@ -58,7 +67,7 @@ def read(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(dataset.inputs, np.float32), dataset.labels
 
 
-def recipe(name: str, rng: np.random.Generator, folder: Path) -> Recipe:
+def draw(name: str, rng: np.random.Generator, folder: Path) -> Drawn:
     """A random task of a data set: a random pool, some of the classes, and often another geometry."""
     latents, labels = synthetic(rng) if name == SYNTHETIC else read(name, folder)
     classes, counts = np.unique(labels, return_counts=True)
@@ -71,7 +80,7 @@ def recipe(name: str, rng: np.random.Generator, folder: Path) -> Recipe:
     pool, holdout = rows[:size], rows[size : size + HOLDOUT]
     present = np.unique(labels[pool])
     if len(present) < 2 or len(np.intersect1d(present, labels[holdout])) < 2:
-        return recipe(name, rng, folder)
+        return draw(name, rng, folder)
     holdout = holdout[np.isin(labels[holdout], present)]
     used = np.concatenate([pool, holdout])
     some = latents[used]
@@ -81,21 +90,14 @@ def recipe(name: str, rng: np.random.Generator, folder: Path) -> Recipe:
     some = np.pad(some, ((0, 0), (0, width - some.shape[1])))
     numbers = np.searchsorted(present, labels[used]).astype(np.int32)
     places = np.arange(len(used))
-    return Recipe(some.astype(np.float32), numbers, Rows(places[: len(pool)], places[:1], places[len(pool) :]))
+    return Drawn(some.astype(np.float32), numbers, Rows(places[: len(pool)], places[:1], places[len(pool) :]))
 
 
 @threadpool_limits.wrap(limits=1)
 def fresh(names: Sequence[str], count: int, seed: int, folder: Path) -> Sources:
     """`count` fresh tasks, each of a random one of the sets `names`, padded to common shapes."""
     rng = np.random.default_rng([seed, 0xF2E5])
-    recipes = [recipe(str(rng.choice(names)), rng, folder) for _ in range(count)]
-    distance = DISTANCES["euclidean"]
-    bank = stack(
-        [
-            make_task(
-                r.latents, r.labels, r.rows, distance=distance, needs=Needs(), shape=(POOL, 1, HOLDOUT), classes=CLASSES
-            )
-            for r in recipes
-        ]
-    )
+    drawn = [draw(str(rng.choice(names)), rng, folder) for _ in range(count)]
+    make = partial(make_task, distance=DISTANCES["euclidean"], needs=Needs(), shape=(POOL, 1, HOLDOUT), classes=CLASSES)
+    bank = stack((make(task.latents, task.labels, task.rows) for task in drawn), (count,))
     return Sources(bank, bank, jnp.arange(count))

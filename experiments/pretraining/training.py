@@ -62,15 +62,15 @@ def train(
     steps = {name: jax.jit(partial(counterfactual.iterate, play), donate_argnums=0) for name, play in plays.items()}
     losses = np.full(config.iterations, np.nan, np.float32)
     first = tasks(0)
-    found = hooks.resume(Snapshot(jax.eval_shape(init, first, keys[0]), np.zeros((), np.int32), losses))
+    found = hooks.resume(Snapshot([jax.eval_shape(init, first, keys[0])], np.zeros((), np.int32), losses))
     if found is None:
         state, done = init(first, keys[0]), 0
     else:
-        state, done, losses = found.state, int(found.iteration), np.array(found.losses)
+        (state,), done, losses = found.states, int(found.iteration), np.array(found.losses)
     for i in range(done, config.iterations):
         state, loss = steps[kinds[i]](state, tasks(i + 1), own_share(base, i), keys[i + 1])
         losses[i] = loss
-        hooks.save(i + 1, Snapshot(state, np.array(i + 1, np.int32), losses))
+        hooks.save(i + 1, Snapshot([state], np.array(i + 1, np.int32), losses))
         hooks.progress(i + 1, config.iterations, f"loss {np.mean(losses[max(i - 19, 0) : i + 1]):.3f}")
     report = {
         "sets": list(names),
@@ -80,7 +80,7 @@ def train(
         "states": (config.iterations + 1) * config.episodes * config.records,
         "updates": config.iterations * config.updates,
         "seconds": round(time.perf_counter() - began, 1),
-        "explains": explains(plays["one"], jax.tree.map(lambda x: x[None], state)),
+        "explains": explains(plays["one"], state),
     }
     return Learned(jax.device_get(state.agent.params), report)
 

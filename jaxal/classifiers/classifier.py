@@ -54,10 +54,10 @@ class Fit(Protocol):
 
 
 class MarkPending(Protocol):
-    """How a point counts as labelled before its label is known."""
+    """How points count as labelled before their labels are known."""
 
-    def __call__(self, task: Task, fitted: Fitted, row: jax.Array) -> Fitted:
-        """Add pool row `row` [] int32 to the labelled set of the geometry, without a refit."""
+    def __call__(self, task: Task, fitted: Fitted, picks: Labelled) -> Fitted:
+        """Add picks [N] whose labels are not known yet to the labelled set of the geometry, without a refit."""
         ...
 
 
@@ -106,9 +106,8 @@ def on_frozen_latents(predict: Predict, distance: Distance, *, raw: bool = False
 def pending_on_frozen_latents(distance: Distance) -> MarkPending:
     """`Classifier.mark_pending` where latents do not change."""
 
-    def mark_pending(task: Task, fitted: Fitted, row: jax.Array) -> Fitted:
-        pick = row[None]
-        column = distance_columns(distance, task, columns(task, pick), pick)
-        return fitted._replace(geometry=extend(fitted.geometry, column, jnp.ones(1, bool)))
+    def mark_pending(task: Task, fitted: Fitted, picks: Labelled) -> Fitted:
+        added = distance_columns(distance, task, columns(task, picks.rows), picks.rows)
+        return fitted._replace(geometry=extend(fitted.geometry, added, picks.mask))
 
     return mark_pending

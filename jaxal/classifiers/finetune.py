@@ -193,11 +193,11 @@ def finetune(config: FinetuneConfig, encoder: Encoder, distance: Distance) -> Cl
         geometry = distances.extend(distances.geometry(distance, pool, task.pool_mask), near, labelled.mask)
         return Fitted(masked_logits(task, logits), geometry, None if config.restart else network, pool)
 
-    def mark_pending(task: Task, fitted: Fitted, row: jax.Array) -> Fitted:
+    def mark_pending(task: Task, fitted: Fitted, picks: Labelled) -> Fitted:
         del task
         assert fitted.latents is not None, "a fit of this classifier gives latents"
-        column = distances.pairwise(distance, fitted.latents[row][None], fitted.latents)
-        return fitted._replace(geometry=distances.extend(fitted.geometry, column, jnp.ones(1, bool)))
+        added = distances.pairwise(distance, fitted.latents[picks.rows], fitted.latents)
+        return fitted._replace(geometry=distances.extend(fitted.geometry, added, picks.mask))
 
     return Classifier(init, fit, mark_pending, Needs(gram=False, raw=True, images=True), config.episodes_at_once)
 

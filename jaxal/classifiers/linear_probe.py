@@ -198,6 +198,12 @@ def border(inverse: jax.Array, kernel: jax.Array, start: jax.Array, size: int, l
     return old + edge @ (edge.T / schur if size == 1 else jnp.linalg.solve(schur, edge.T))
 
 
+def inverse_of(matrix: jax.Array) -> jax.Array:
+    """The inverse of a positive definite matrix [B, B], by Cholesky."""
+    root = jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(matrix), jnp.eye(len(matrix)), lower=True)
+    return root.T @ root
+
+
 def all_logits(columns: jax.Array, alpha: jax.Array) -> jax.Array:
     """columns [B, R], alpha [B, C] -> [R, C]; in the layout that is twice as fast on a CPU, which XLA would undo."""
     return jax.lax.optimization_barrier(alpha.T @ columns).T

@@ -1,7 +1,9 @@
 """What there is by name, with a line each."""
 
 import inspect
+import re
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 from jaxal.classifiers import CLASSIFIERS
@@ -60,6 +62,8 @@ def about(part: Any) -> str:
         return part
     if isinstance(part, Strategy):
         return f"{part.kind}: {part.about or about(part.utility)}"
-    described = next((each for each in part if callable(each)), part) if isinstance(part, tuple) else part
+    made_of = part if isinstance(part, tuple) else vars(part).values() if is_dataclass(part) else ()
+    described = next((each for each in made_of if callable(each)), part)
     described = getattr(described, "func", described)  # of a partial
-    return " ".join((inspect.getdoc(described) or "").split()).split(". ")[0].rstrip(".")
+    text = " ".join((inspect.getdoc(described) or "").split())
+    return re.split(r"(?<!et al)\. ", text)[0].rstrip(".")

@@ -1,125 +1,89 @@
-"""The command line: how flags are read, and how a mistake is told. The work is in `commands.py`, imported late."""
+"""The entry point of the command line: how a mistake and an interruption are told. The work is imported late."""
 
-import importlib.metadata
-import logging
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NoReturn
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+from typing import NoReturn
 
-import tyro
+from jaxal.cli import streams
+from jaxal.config import SettingError
 
-from jaxal.cli.flags import FLAT, Embed, Evaluate, List, Report, Request, Run
-from jaxal.config import PARTS, InputsConfig, SettingError
-from jaxal.presets import PRESETS
-from jaxal.report.asked import read_config
-
-COMMANDS: dict[str, type[Request]] = {
-    "run": Run,
-    "evaluate": Evaluate,
-    "embed": Embed,
-    "report": Report,
-    "list": List,
-}
+INTERRUPTED, UNREAD, MISTAKE = 130, 141, 2
+"""Exit statuses: stopped by Ctrl-C; nobody reads what is printed; a mistake in what was given."""
 
 
 def main(leave: Callable[[int], NoReturn] = os._exit) -> None:
-    """Entry point of `jaxal`. Exit status 2: a mistake in what was given, told in one line; 130: interrupted.
+    """Entry point of `jaxal`.
 
     `leave` ends the process at once: the interpreter's own way would wait for a compilation that is under way, and
     print what became of the reads that Orbax gave up when a checkpoint was damaged.
     """
-    arguments = sys.argv[1:]
+    streams.prepare()
     try:
-        request = parse(arguments)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's alarms about slow compilation
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # those reads, again
-        from jaxal.cli import commands
-
-        commands.execute(request, shlex.join(["jaxal", *arguments]))
+        try:
+            _work(sys.argv[1:], leave)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        streams.close()
+        leave(UNREAD)
     except OSError as error:
         _tell(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
-        leave(2)
+        leave(MISTAKE)
     except SettingError as error:
-        _tell(f"error: {_flag(error)} {error.fact}")
-        leave(2)
-    except ValueError as error:
+        from jaxal.cli.parsing import flag  # there already
+
+        _tell(f"error: {flag(error)} {error.fact}")
+        leave(MISTAKE)
+    except (ValueError, RecursionError) as error:
         _tell(f"error: {error}")
-        leave(2)
+        leave(MISTAKE)
     except KeyboardInterrupt as stop:
         _tell(f"interrupted{f'; {stop}' if str(stop) else ''}")
-        leave(130)
+        leave(INTERRUPTED)
+
+
+def _work(arguments: list[str], leave: Callable[[int], NoReturn]) -> None:
+    with _stopped_at_once(leave):  # an interruption of an import may be lost, or be a traceback
+        from jaxal.cli.label_flags import LabelRequest
+        from jaxal.cli.parsing import parse
+
+        request = parse(arguments)
+        if isinstance(request, LabelRequest):
+            from jaxal.cli import label
+
+            do = partial(label.execute, request)
+        else:
+            from jaxal.cli import commands
+
+            do = partial(commands.execute, request, shlex.join(["jaxal", *arguments]))
+    do()
+
+
+@contextmanager
+def _stopped_at_once(leave: Callable[[int], NoReturn]) -> Generator[None]:
+    """Where Ctrl-C ends the process, before there is anything to lose; where it is ignored it still is."""
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not ours or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        _tell("interrupted")
+        leave(INTERRUPTED)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _tell(message: str) -> None:
     sys.stdout.flush()
     print(f"jaxal: {' '.join(message.split())}", file=sys.stderr, flush=True)
-
-
-def parse(arguments: list[str]) -> Request:
-    """The command that the arguments ask for. What the parser itself finds wrong, it prints, and exits with status 2.
-
-    Raises:
-      ValueError, SettingError: one line, for what else is wrong with them.
-    """
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview())
-        raise SystemExit(0 if arguments else 2)
-    if arguments[0] == "--version":
-        print(f"jaxal {importlib.metadata.version('jaxal')}")
-        raise SystemExit
-    name, *rest = arguments
-    if name not in COMMANDS:
-        raise ValueError(f"unknown command {name!r}; there are {', '.join(COMMANDS)}")
-    default: Any = None
-    if name == "run":
-        default = _from_preset(_given("--preset", rest))
-    elif name == "evaluate":
-        default = _from_saved(_given("--policy", rest))
-    return tyro.cli(
-        COMMANDS[name], prog=f"jaxal {name}", args=rest, default=default, config=(tyro.conf.AvoidSubcommands,)
-    )
-
-
-def _given(flag: str, arguments: list[str]) -> str:
-    """What is given for a flag, whose value other defaults depend on; whether it is right is for others to say."""
-    for place, argument in enumerate(arguments):
-        if argument == flag:
-            return "".join(arguments[place + 1 : place + 2])
-        if argument.startswith(f"{flag}="):
-            return argument.removeprefix(f"{flag}=")
-    return ""
-
-
-def _from_preset(name: str) -> Run:
-    preset: Any = name if name in PRESETS else "default"
-    config = PRESETS[preset]()
-    return Run(preset=preset, **{part: getattr(config, part) for part in PARTS})
-
-
-def _from_saved(folder: str) -> Evaluate:
-    """What is evaluated as it was trained, unless flags say otherwise."""
-    if not (Path(folder) / "config.json").is_file():
-        return Evaluate(policy=tyro.MISSING)
-    saved = read_config(Path(folder)).config
-    encoder = {name: getattr(saved.inputs, name) for name in ("encoder", "weights", "width", "dtype", "image_size")}
-    return Evaluate(
-        policy=tyro.MISSING,
-        inputs=InputsConfig(**encoder),
-        classifier=saved.environment.classifier,
-        probe=saved.probe,
-        finetune=saved.finetune,
-    )
-
-
-def _flag(error: SettingError) -> str:
-    """The flag that a setting is given by."""
-    name = error.name if error.part in ("", *FLAT) else f"{error.part}.{error.name}"
-    return f"--{name.replace('_', '-')}"
-
-
-def _overview() -> str:
-    lines = [f"  {name:10s} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
-    return "\n".join(["usage: jaxal COMMAND ...; jaxal COMMAND --help tells its flags", "", *lines])

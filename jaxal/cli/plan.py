@@ -12,16 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxal.build import check_room, resolved
+from jaxal.build import learners, resolved
 from jaxal.classifiers.finetune import make_training, trainable_encoder
 from jaxal.cli.flags import Run
 from jaxal.config import Config, SettingError
 from jaxal.data.dataset import Images
 from jaxal.data.noise import noisy_copies
-from jaxal.data.splits import PARTS, Rows, Split, check_parts, split_all
+from jaxal.data.splits import Rows, Split
 from jaxal.encoders import Encoder
 from jaxal.encoders.latents import open_dataset, require_images
-from jaxal.experiment import learners
+from jaxal.prepare import prepare
+from jaxal.seeds import seed_keys
 
 PEAK = {"float32": 156e12, "bfloat16": 312e12}  # operations a second of an A100, TF32 and bfloat16
 REACHED = 0.2  # share of the peak that training a ResNet-50 reaches: about 2,500 images/s in bfloat16
@@ -59,11 +60,11 @@ def describe(request: Run) -> list[str]:
     target, *others = (open_dataset(name, config.inputs) for name in (request.dataset, *sources))
     for dataset in (target, *others):
         require_images(dataset, "--classifier finetune")
-    splits = split_all(config, target)
-    cuts = [split_all(config, dataset, train_only=True)[0] for dataset in others]
-    check_parts(target, splits[0], PARTS)
-    check_room(config, target.name, len(target.classes), len(splits[0].pool))
-    copies = len(noisy_copies(jax.random.key(0), splits, config.inputs.noise, len(target))[0])
+    own = [target] if request.dataset in (request.train_on or (request.dataset,)) else []
+    config, splits, cuts, _ = prepare(config, target, [*own, *others] if learners(config) else [])
+    cuts = cuts[0][len(own) :] if cuts else []
+    keys = seed_keys(config.evaluation.numbers, "noise")
+    copies = len(noisy_copies(keys, splits, config.inputs.noise, len(target))[0])
     images = copies + sum(map(len, (target, *others)))
     classes = max(len(dataset.classes) for dataset in (target, *others))
     size = config.inputs.image_size or trainable_encoder(config).image_size or 224

@@ -151,3 +151,4 @@ class Embedded(NamedTuple):
     dataset: Dataset
     latents: np.ndarray  # [n, D] float32
     images: Images | None = None  # on the host, where the classifier trains on images
+    origins: np.ndarray | None = None  # [n] rows of the data set as it was read; None: each is its own

@@ -112,7 +112,7 @@ def _image(data: bytes, draft: bool) -> np.ndarray | Deep:
 
 def _open(data: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(data), formats=FORMATS)
-    check_size(*image.size, stored=len(data))
+    check_size(*image.size, stored=len(data) if _lossless(image) else None)
     if image.format in ("JPEG", "MPO"):
         check_scans(data, *image.size)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -120,6 +120,13 @@ def _open(data: bytes) -> Image.Image:
         if image.tag_v2.get(PLANES) == 2 and max(image.tag_v2.get(BITS, (1,))) > 8:
             raise ValueError("TIFF of more than 8 bits in separate planes; save it with its channels interleaved")
     return image
+
+
+def _lossless(image: Image.Image) -> bool:
+    """Whether nothing but emptiness could make a picture of many pixels small."""
+    if image.format == "TIFF":
+        return image.mode != "1" and image.info.get("compression") not in ("jpeg", "webp", "jpeg2000")
+    return image.format in ("PNG", "GIF", "BMP", "PPM")
 
 
 def _check_pages(image: TiffImagePlugin.TiffImageFile) -> None:

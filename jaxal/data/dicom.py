@@ -13,7 +13,7 @@ from jaxal.data.limits import MAX_PIXELS, TOO_LARGE, check_scans, check_size
 
 PADDING = ("PixelPaddingValue", "PixelPaddingRangeLimit")  # elements of a DICOM file
 DEFLATED = b"1.2.840.10008.1.2.1.99"
-JPEG = "1.2.840.10008.1.2.4."
+JPEG = "1.2.840.10008.1.2.4."  # and what follows: the kinds of JPEG, JPEG-LS and JPEG 2000
 
 
 def is_dicom(data: bytes) -> bool:
@@ -49,8 +49,9 @@ def decode_dicom(data: bytes) -> np.ndarray | Deep:
     if int(file.get("NumberOfFrames") or 1) > 1:
         raise ValueError(f"DICOM with {file.NumberOfFrames} frames, one is expected")
     size = int(file.get("Columns") or 0), int(file.get("Rows") or 0)
-    check_size(*size, stored=len(data))
-    if str(file.file_meta.get("TransferSyntaxUID")).startswith(JPEG):
+    lossy = str(file.file_meta.get("TransferSyntaxUID")).startswith(JPEG)
+    check_size(*size, stored=None if lossy else len(data))
+    if lossy:
         check_scans(file.PixelData, *size)
     for key in ("WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept", *PADDING):
         if key in file and file[key].is_empty:

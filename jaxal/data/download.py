@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from jaxal.data.dataset import DataError
-from jaxal.files import HOUR, move_whole, sweep
+from jaxal.files import HOUR, move_whole, sweep_old
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def fetch(source: Source, path: Path) -> None:
     if path.exists():
         return _verify(source, path)
     columns = (*Progress.get_default_columns()[:2], DownloadColumn(), TransferSpeedColumn())
-    sweep(path.parent, f"{glob.escape(path.name)}.*.part", HOUR)  # of processes that were killed
+    sweep_old(path.parent, f"{glob.escape(path.name)}.*.part", HOUR)  # of processes that were killed
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with (

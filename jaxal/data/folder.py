@@ -50,7 +50,7 @@ def load_folder(
     named, notices = _name(root, label_regex, label_column, group_column)
     if group_regex is not None:
         named = named._replace(groups=matches(group_regex, named.files, "group"))
-    images, rows, skipped = read_images([root / file for file in named.files], _read, strict=strict)
+    images, rows, skipped = read_images([root / file for file in named.files], read_file, strict=strict)
     try:
         return assemble(name, images, named.take(rows), (*notices, *skipped))
     except DataError as error:
@@ -88,11 +88,21 @@ def _name(
     return Named(layout.files, layout.labels, layout.splits), [*notices, *layout.notices, *told]
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file; OSError for anything else, such as a pipe, which would be waited for."""
     path.stat()
     if not path.is_file():
         raise OSError("not a regular file")
     return path.read_bytes()
+
+
+def files_below(folder: Path) -> list[str]:
+    """Paths below a folder, with forward slashes, of all files but hidden ones and those of runs.
+
+    Raises:
+      DataError: one line, for a folder that cannot be read.
+    """
+    return ["/".join(parts) for kind, parts in _walk(folder, ()) if kind == "file"]
 
 
 def _walk(folder: Path, parts: Parts, above: frozenset[Path] = frozenset()) -> Iterator[tuple[str, Parts]]:

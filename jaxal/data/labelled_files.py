@@ -15,11 +15,11 @@ from jaxal.data.wording import count, few, some
 def labels_from_table(
     root: Path, files: Sequence[str], label_column: str | None = None, group_column: str | None = None
 ) -> tuple[Named | None, list[str]]:
-    """What the table in the folder `root` says of the images among `files` below it, and notices; None: there is none.
+    """What the table in the folder `root`, or in one in it, says of the images among `files`, and notices.
 
-    Files are named by their path, their name, or their name without its ending. Labels stand in the column that is
-    asked for, in one with a usual name, in the only other one, or in columns of 0 and 1, one a class. Images that the
-    table does not name, or names without a label, have none.
+    None: there is no such table. Files are named by the end of their path, or by their name without its ending. Labels
+    stand in the column that is asked for, in one with a usual name, in the only other one, or in columns of 0 and 1,
+    one a class. Images that the table does not name, or names without a label, have none.
 
     Raises:
       DataError: one line: a table that cannot be read, several that fit, a file that is named twice, no labels.
@@ -44,7 +44,7 @@ def labels_from_table(
     notices = [f"{table.path.name}: files in {column!r}, {how}"]
     unused = len(table) - len({row for row in places if row is not None})
     notices += [f"{unused:,} rows of {table.path.name} without their image left out"] if unused else []
-    others = sorted({*files} - {*images, table.path.name})
+    others = sorted({*files} - {*images, table.path.relative_to(root).as_posix()})
     notices += [f"{count(others)} beside the images left out: {some(others)}"] if others else []
     return Named(list(images), pick(labels), splits, groups), notices
 
@@ -64,7 +64,7 @@ def hint(root: Path, files: Sequence[str]) -> list[str]:
 
 def _fitting(root: Path, files: Sequence[str]) -> tuple[list[tuple[Table, str, list[int | None]]], list[str]]:
     """The tables that name images, with the column that does and its row for each image; and the images."""
-    tables = [file for file in files if "/" not in file and file.lower().endswith(SUFFIXES)]
+    tables = [file for file in files if file.count("/") <= 1 and file.lower().endswith(SUFFIXES)]
     others = [file for file in files if file not in {*tables}]
     images = [file for file in others if PICTURE.fullmatch(file)] or others
     read = [read_table(root / file) for file in tables] if images else []
@@ -92,10 +92,11 @@ def _rows(column: np.ndarray) -> dict[str, int]:
 
 
 def _row(rows: dict[str, int], image: str) -> int | None:
-    base = image.rpartition("/")[2]
-    stem = base.rpartition(".")[0]
+    parts = image.split("/")
+    stem = parts[-1].rpartition(".")[0]
     bare = (stem.lstrip("0") or "0") if stem.isdecimal() else ""  # as a column of numbers has it
-    return next((rows[key] for key in (image, base, stem, bare) if key and key in rows), None)
+    keys = (*("/".join(parts[start:]) for start in range(len(parts))), stem, bare)
+    return next((rows[key] for key in keys if key and key in rows), None)
 
 
 def _labels(table: Table, label_column: str | None) -> tuple[np.ndarray, str]:

@@ -67,17 +67,17 @@ def noisy_rows(key: jax.Array, rows: np.ndarray, fraction: float) -> np.ndarray:
 
 
 def noisy_copies(
-    key: jax.Array, splits: Sequence[Split], fraction: float, count: int
+    keys: jax.Array, splits: Sequence[Split], fraction: float, count: int
 ) -> tuple[np.ndarray, list[Split]]:
     """Which rows need a noisy copy, and the splits in which the copies stand for the clean rows.
 
     The copy of `rows[k]` is to be row `count + k`, behind the `count` clean rows of the data set. In the pool
-    and the source pool of each split, `fraction` of the rows is replaced; all other parts stay clean. Splits
-    share copies where they can. Consumes the key.
+    and the source pool of each split, `fraction` of the rows is replaced, drawn from the split's own key of `keys`;
+    all other parts stay clean. Splits share copies where they can. Consumes the keys.
     """
     chosen = {
         (i, part): noisy_rows(key, getattr(split, part), fraction)
-        for i, split in enumerate(splits)
+        for i, (key, split) in enumerate(zip(keys, splits, strict=True))
         for part in ("source_pool", "pool")
     }
     rows = np.unique(np.concatenate([np.zeros(0, int), *chosen.values()]))

@@ -27,7 +27,7 @@ from jaxal.data.decode import resize
 from jaxal.data.images import LazyImages, progress_bar, quiet
 from jaxal.data.noise import Noise, NoiseConfig, add_noise
 from jaxal.encoders import Encoder, Variables
-from jaxal.files import HOUR, MONTH, is_whole, sweep, write_sealed
+from jaxal.files import HOUR, MONTH, is_whole, sweep_old, write_sealed
 
 PREPROCESSING = "decode and resize, 3"  # to be counted up when either gives other pixels
 PART_ROWS = 256  # rows that an interruption loses at most, give or take a batch
@@ -78,8 +78,8 @@ def embed(
     cache = Path(cache_dir)
     final = cache / f"{name}.npy"
     stored = partial(_read, tell=tell or (lambda line: print(line, file=sys.stderr)))
-    sweep(cache, "*.tmp", HOUR)
-    sweep(cache, "*.part", MONTH)
+    sweep_old(cache, "*.tmp", HOUR)
+    sweep_old(cache, "*.part", MONTH)
     if (latents := stored(final, (len(rows), width))) is not None:
         return latents
     stretch = max(PART_ROWS // batch_size, 1) * batch_size

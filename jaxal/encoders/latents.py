@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from jaxal.config import InputsConfig
+from jaxal.config import InputsConfig, Reading
 from jaxal.data.dataset import DataError, Dataset, Embedded, Images
 from jaxal.data.load import load
 from jaxal.data.noise import Noise, add_noise, noisy_copies
@@ -16,6 +14,7 @@ from jaxal.data.splits import Split
 from jaxal.encoders import Encoder, make_encoder
 from jaxal.encoders.embed import embed, load_pixels
 from jaxal.encoders.weights import load_weights
+from jaxal.seeds import seed_key, seed_keys
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def require_images(dataset: Dataset, flag: str) -> None:
         raise DataError(f"{dataset.name}: {flag} is for images, and this data set holds features")
 
 
-def read(dataset: Dataset, config: InputsConfig, keep_images: bool = False) -> Read:
+def read(dataset: Dataset, config: Reading, keep_images: bool = False) -> Read:
     """A data set with its images embedded.
 
     Features are latents as they are. Images go through `config.encoder`; `keep_images` keeps them beside their latents.
@@ -75,8 +74,8 @@ def read(dataset: Dataset, config: InputsConfig, keep_images: bool = False) -> R
         raise DataError(f"{dataset.name}: holds images; name an --encoder, such as resnet50 or efficientnet-lite0")
     encoder = make_encoder(config.encoder, **config.encoder_options)
     weights = load_weights(encoder, config.weights or None)
-    options = {
-        "cache_dir": Path(config.cache_dir).expanduser(),
+    options: dict[str, Any] = {
+        "cache_dir": config.cache,
         "image_size": config.image_size or None,
     }
     told: list[str] = []
@@ -90,22 +89,26 @@ def read(dataset: Dataset, config: InputsConfig, keep_images: bool = False) -> R
     return Read(Embedded(dataset, latents, images), Reader(encoder, weights.variables, options))
 
 
-def with_noise(read_: Read, splits: Sequence[Split], config: InputsConfig, seed: int) -> tuple[Embedded, list[Split]]:
+def with_noise(
+    read_: Read, splits: Sequence[Split], config: InputsConfig, seeds: Sequence[int]
+) -> tuple[Embedded, list[Split]]:
     """The same data set with a fraction of every pool, and source pool, replaced by noisy copies.
 
-    A row may be in one seed's pool and in another's test part, so the clean rows [n] stay, and noisy ones follow.
+    Which rows are noisy depends on the number of a split's seed, in `seeds`; how a row is distorted is its own, so that
+    the seeds share copies. A row may be in one seed's pool and in another's test part, so the clean rows [n] stay, and
+    noisy ones follow.
     Returns the data set of n + m rows, and the splits with noisy rows (n or above) in their pools.
 
     Raises:
       DataError: when there are no images to add noise to.
     """
-    (dataset, latents, images), reader = read_
+    (dataset, latents, images, _), reader = read_
     require_images(dataset, "--noise")
     assert reader is not None
-    draw, distort = jax.random.split(jax.random.key(seed))
-    rows, moved = noisy_copies(draw, splits, config.noise, len(dataset))
+    distort = seed_key(0, "distort")
+    rows, moved = noisy_copies(seed_keys(seeds, "noise"), splits, config.noise, len(dataset))
     told: list[str] = []
-    options = {**reader.options, "rows": rows, "noise": Noise(distort), "tell": told.append}
+    options: dict[str, Any] = {**reader.options, "rows": rows, "noise": Noise(distort), "tell": told.append}
     copies = embed(dataset, reader.encoder, reader.variables, **options)
     joined = np.concatenate([latents, copies])
     noisy = replace(dataset, inputs=latents).take(np.r_[: len(dataset), rows])
@@ -114,4 +117,4 @@ def with_noise(read_: Read, splits: Sequence[Split], config: InputsConfig, seed:
         batches = np.array_split(rows, max(len(rows) // 64, 1))
         pixels = [add_noise(distort, images.pixels[batch], batch) for batch in batches if len(batch)]
         images = images._replace(pixels=np.concatenate([images.pixels, *pixels]))
-    return Embedded(noisy, joined, images), moved
+    return Embedded(noisy, joined, images, np.r_[: len(dataset), rows]), moved

@@ -19,6 +19,7 @@ from jaxal.encoders import Encoder, Variables
 from jaxal.encoders.naming import HEAD, place
 from jaxal.encoders.torch_file import read_torch_file
 from jaxal.encoders.torch_pickle import WeightsError, is_name
+from jaxal.files import expanded
 
 __all__ = ["Weights", "WeightsError", "load_weights", "save_weights"]
 
@@ -70,7 +71,7 @@ def load_weights(encoder: Encoder, source: str | Path | None = None) -> Weights:
     if source.startswith("hf:"):
         path, origin = _fetch(source)
     else:
-        path = _packaged(source) if source.startswith("pip:") else Path(source).expanduser()
+        path = _packaged(source) if source.startswith("pip:") else expanded(source)
         origin = str(path)
     if not path.exists():
         raise WeightsError(f"{path}: no such file; pass a {', '.join(_TORCH_SUFFIXES)} or .safetensors file, or hf:...")
@@ -92,7 +93,7 @@ def save_weights(path: str | Path, variables: Variables) -> None:
     """Write variables to a folder with Orbax, for `load_weights`. WeightsError if the folder exists."""
     from orbax.checkpoint import v1 as ocp
 
-    path = Path(path).expanduser().absolute()
+    path = expanded(path).absolute()
     if path.exists():
         raise WeightsError(f"{path}: exists already; name a new folder")
     # NumPy arrays carry no device placement, so that any machine can read them.

@@ -69,15 +69,15 @@ class Observe(Protocol):
     """What is seen of a state."""
 
     def __call__(self, task: Task, state: State, candidates: jax.Array) -> Observation:
-        """The state, and the candidates [K] int32 pool rows."""
+        """The state, and the candidates [K] int32 pool rows; -1: none."""
         ...
 
 
-class MarkPick(Protocol):
-    """How a pick counts before its label is known."""
+class MarkPending(Protocol):
+    """How picks count before their labels are known."""
 
-    def __call__(self, task: Task, state: State, pick: jax.Array) -> State:
-        """As if pool row `pick` [] had been labelled with the class predicted for it, without a refit."""
+    def __call__(self, task: Task, state: State, picks: Labelled) -> State:
+        """As if the picks [N] had been labelled with the classes predicted for them, without a refit."""
         ...
 
 
@@ -88,7 +88,7 @@ class Environment(NamedTuple):
     reset: Reset
     step: LabelStep
     observe: Observe
-    mark_pending: MarkPick
+    mark_pending: MarkPending
     batch: int  # N, labels a step
     steps: int  # T
     episodes_at_once: int | None  # see `Classifier`
@@ -187,7 +187,7 @@ def _label(
     return state._replace(
         labelled=labelled,
         pending=_nothing_pending(rules),
-        unlabelled=state.unlabelled.at[jnp.where(new, rows, len(state.unlabelled))].set(False, mode="drop"),
+        unlabelled=_without(state.unlabelled, Labelled(rows, new)),
         class_counts=state.class_counts + jnp.sum(counts, 0),
         fitted=fitted,
         value=rules.quality(holdout_logits(task, fitted), task.holdout_labels),
@@ -227,7 +227,7 @@ def observe(rules: Rules, task: Task, state: State, candidates: jax.Array) -> Ob
         chosen=jax.tree.map(lambda *parts: jnp.concatenate(parts), state.labelled, state.pending),
         known=jnp.pad(state.labelled.mask, (0, config.batch)),
     )
-    mask = state.unlabelled[candidates]
+    mask = state.unlabelled[candidates] & (candidates >= 0)
     return Observation(
         state_vector=state_vector(config.state_features, view),
         features=action_features(config.action_features, raw, mask, config.standardise),
@@ -238,16 +238,25 @@ def observe(rules: Rules, task: Task, state: State, candidates: jax.Array) -> Ob
     )
 
 
-def mark_pending(rules: Rules, task: Task, state: State, pick: jax.Array) -> State:
-    """See `MarkPick`."""
-    predicted = jnp.argmax(state.fitted.logits[pick])
-    place = jnp.sum(state.pending.mask)
+def mark_pending(rules: Rules, task: Task, state: State, picks: Labelled) -> State:
+    """See `MarkPending`."""
+    before = jnp.sum(state.pending.mask)
+    places = jnp.where(picks.mask, before + jnp.cumsum(picks.mask) - 1, len(state.pending.mask))
+    predicted = jnp.argmax(state.fitted.logits[picks.rows], -1)
     return state._replace(
-        pending=Labelled(state.pending.rows.at[place].set(pick), state.pending.mask.at[place].set(True)),
-        unlabelled=state.unlabelled.at[pick].set(False),
-        class_counts=state.class_counts.at[predicted].add(1.0),
-        fitted=rules.classifier.mark_pending(task, state.fitted, pick),
+        pending=Labelled(
+            state.pending.rows.at[places].set(picks.rows, mode="drop"),
+            state.pending.mask.at[places].set(True, mode="drop"),
+        ),
+        unlabelled=_without(state.unlabelled, picks),
+        class_counts=state.class_counts + jnp.sum(jax.nn.one_hot(predicted, rules.classes) * picks.mask[:, None], 0),
+        fitted=rules.classifier.mark_pending(task, state.fitted, picks),
     )
+
+
+def _without(unlabelled: jax.Array, picks: Labelled) -> jax.Array:
+    """`unlabelled` [P], False at the picks [N]."""
+    return unlabelled.at[jnp.where(picks.mask, picks.rows, len(unlabelled))].set(False, mode="drop")
 
 
 def holdout_logits(task: Task, fitted: Fitted) -> jax.Array:

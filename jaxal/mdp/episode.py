@@ -54,7 +54,7 @@ def choose(
     """The candidates to be labelled.
 
     Args:
-      candidates: [K] int32 pool rows.
+      candidates: [K] int32 pool rows; -1: none.
       observation: of the candidates in this state.
       key: consumed by the utility.
       sequential: [] bool; True ranks anew after each pick, with what needs no label and a key of its own; False takes
@@ -75,7 +75,7 @@ def choose(
         supposed, taken = carry
         seen = environment.observe(task, supposed, candidates)
         place, chosen = best(seen, taken, own_key)
-        pending = environment.mark_pending(task, supposed, candidates[place])
+        pending = environment.mark_pending(task, supposed, Labelled(candidates[place][None], jnp.ones(1, bool)))
         keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(sequential, a, b), new, old)
         supposed = supposed._replace(
             pending=keep(pending.pending, supposed.pending),
@@ -91,17 +91,21 @@ def choose(
 
 
 def draw_candidates(key: jax.Array, unlabelled: jax.Array, count: int) -> jax.Array:
-    """`count` random unlabelled pool rows, in random order: [K] int32.
+    """`count` random unlabelled pool rows, all different, in random order: [K] int32.
 
-    The unlabelled rows are cut into `count` stretches of equal length (give or take one) and one is drawn from each:
-    all are different, and the pool is not sorted. Where fewer than `count` are left, some come more than once.
+    The unlabelled rows are cut into `count` stretches of equal length (give or take one) and one is drawn from each, so
+    that the pool is not sorted. Where fewer than `count` are left, all are drawn, and -1 follows. Padding of the pool
+    changes nothing.
     """
     draw_key, order_key = jax.random.split(key)
     upto = jnp.cumsum(unlabelled)
     edges = jnp.arange(count + 1) * upto[-1] // count
-    inside = jax.random.uniform(draw_key, (count,)) * (edges[1:] - edges[:-1])
+    lengths = edges[1:] - edges[:-1]
+    inside = jax.random.uniform(draw_key, (count,)) * lengths
     rows = jnp.searchsorted(upto, edges[:-1] + inside.astype(edges.dtype) + 1)
-    return jax.random.permutation(order_key, rows).astype(jnp.int32)
+    rows = jnp.where(lengths > 0, rows, -1)
+    order = jax.random.uniform(order_key, (count,)) + (rows < 0)
+    return rows[jnp.argsort(order)].astype(jnp.int32)
 
 
 def rollout(
@@ -127,7 +131,7 @@ def rollout(
       sequential: [] bool, see `choose`.
       record_first: what to keep of the state before the first step.
       record: what to keep of each step.
-      candidates: decide among so many random unlabelled points; None: among the whole pool.
+      candidates: decide among so many random unlabelled points, or all where there are fewer; None: the whole pool.
 
     Returns:
       `record_first`'s value, and `record`'s stacked over the steps.
@@ -137,7 +141,7 @@ def rollout(
         if candidates is None:
             rows = jnp.arange(len(state.unlabelled), dtype=jnp.int32)
         else:
-            rows = draw_candidates(key, state.unlabelled, min(candidates, len(state.unlabelled)))
+            rows = draw_candidates(key, state.unlabelled, candidates)
         return rows, environment.observe(task, state, rows)
 
     def body(carry: tuple[State, jax.Array, Observation], key: chex.PRNGKey):

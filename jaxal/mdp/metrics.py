@@ -1,6 +1,6 @@
 """Quality of a classifier on the hold-out rows, from logits [H, C] and labels [H] int32 (-1: padding, not counted).
 
-Classes that no row has are left out of class averages.
+Classes that no row has are left out of averages over classes, which are NaN where all rows are of one class.
 """
 
 from typing import Protocol
@@ -61,8 +61,11 @@ def _one_hot(labels: jax.Array, classes: int) -> jax.Array:
     return jax.nn.one_hot(labels, classes)  # zero rows for padding
 
 
-def _class_mean(values: jax.Array, present: jax.Array) -> jax.Array:
-    return jnp.sum(jnp.where(present, values, 0.0)) / jnp.maximum(jnp.sum(present), 1)
+def _class_mean(values: jax.Array, counted: jax.Array, truth: jax.Array) -> jax.Array:
+    """Mean of `values` [C] over the classes that are `counted` [C] bool; NaN where the rows `truth` [H, C] have one."""
+    several = jnp.sum(jnp.any(truth > 0, 0)) > 1
+    mean = jnp.sum(jnp.where(counted, values, 0.0)) / jnp.maximum(jnp.sum(counted), 1)
+    return jnp.where(several, mean, jnp.nan)
 
 
 def balanced_accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -70,7 +73,7 @@ def balanced_accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     truth = _one_hot(labels, logits.shape[-1])
     predicted = _one_hot(jnp.argmax(logits, -1), logits.shape[-1])
     rows = jnp.sum(truth, 0)
-    return _class_mean(jnp.sum(truth * predicted, 0) / jnp.maximum(rows, 1), rows > 0)
+    return _class_mean(jnp.sum(truth * predicted, 0) / jnp.maximum(rows, 1), rows > 0, truth)
 
 
 def macro_f1(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -78,7 +81,7 @@ def macro_f1(logits: jax.Array, labels: jax.Array) -> jax.Array:
     truth = _one_hot(labels, logits.shape[-1])
     predicted = _one_hot(jnp.argmax(logits, -1), logits.shape[-1]) * (labels >= 0)[:, None]
     both = jnp.sum(truth, 0) + jnp.sum(predicted, 0)
-    return _class_mean(2 * jnp.sum(truth * predicted, 0) / jnp.maximum(both, 1), both > 0)
+    return _class_mean(2 * jnp.sum(truth * predicted, 0) / jnp.maximum(both, 1), both > 0, truth)
 
 
 def auroc(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -95,7 +98,7 @@ def auroc(logits: jax.Array, labels: jax.Array) -> jax.Array:
         area = (jnp.sum(ranks * positive) - n * (n + 1) / 2) / jnp.maximum(n * m, 1)
         return area, (n > 0) & (m > 0)
 
-    return _class_mean(*jax.vmap(one, (1, 1))(probabilities, truth))
+    return _class_mean(*jax.vmap(one, (1, 1))(probabilities, truth), truth)
 
 
 METRICS: dict[str, Metric] = {
@@ -110,9 +113,9 @@ REWARDS: Registry[Metric] = Registry(
     "reward",
     {
         **METRICS,
-        "soft_accuracy": soft_accuracy,
         "probability": true_class_probability,
         "log_loss": negative_log_loss,
+        "soft_accuracy": soft_accuracy,
     },
 )
 """What a reward may be the gain in."""

@@ -45,7 +45,7 @@ class Observation(NamedTuple):
     state_vector: jax.Array  # [.]
     features: jax.Array  # [K, F] action features, standardised where the config says so
     candidates: Candidates
-    mask: jax.Array  # [K] bool, False: may not be chosen (already labelled, or padding)
+    mask: jax.Array  # [K] bool, False: may not be chosen (already labelled, padding, or none)
     time: jax.Array  # [] int32 steps done
     pool: PoolView | None = None  # None where an episode is recorded
 
@@ -120,8 +120,12 @@ def entropy(candidates: Candidates) -> jax.Array:
 
 
 def typicality(candidates: Candidates) -> jax.Array:
-    """Far from the labelled points and close to many others: nearest labelled distance / local density."""
-    return candidates.nearest_labelled / jnp.maximum(candidates.local_density, 1e-6)
+    """Far from the labelled points and close to many others: nearest labelled distance / local density.
+
+    While nothing is labelled every point is as far, and the densest comes first.
+    """
+    far = jnp.where(jnp.isfinite(candidates.nearest_labelled), candidates.nearest_labelled, 1.0)
+    return far / jnp.maximum(candidates.local_density, 1e-6)
 
 
 def log_typicality(candidates: Candidates) -> jax.Array:

@@ -19,7 +19,7 @@ class PoolView(NamedTuple):
     task: Task
     fitted: Fitted  # the classifier; in its geometry pending points count as labelled
     distance: Distance  # between latents
-    rows: jax.Array  # [K] int32 pool rows of the candidates
+    rows: jax.Array  # [K] int32 pool rows of the candidates; -1: none
     unlabelled: jax.Array  # [P] bool, False on padding and on pending points
     chosen: Labelled  # [B + N] labelled points, and behind them those picked in this step
     known: jax.Array  # [B + N] bool, points whose labels are known; those picked in this step are pending

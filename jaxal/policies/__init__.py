@@ -25,6 +25,7 @@ from jaxal.policies.gain_network import judged, judging
 from jaxal.policies.learner import Learner
 from jaxal.policies.strategy import ParametricUtility, Setting, Strategy, plain
 from jaxal.registry import Registry
+from jaxal.seeds import seed_key
 
 
 def q_values(params: Any, observation: Observation, key: chex.PRNGKey) -> jax.Array:
@@ -39,7 +40,7 @@ def _trained(setting: Setting) -> Any:
 
 def _untrained(setting: Setting) -> Any:
     agent = agent_for(setting.config, setting.classes)
-    return jax.tree_util.Partial(agent.values, agent.init(jax.random.key(setting.seed)).params)
+    return jax.tree_util.Partial(agent.values, agent.init(seed_key(setting.seed, "untrained_q")).params)
 
 
 def _gains(setting: Setting) -> Any:

@@ -4,12 +4,13 @@ It sees the same action features as the Q-network, plays as many episodes as it 
 `features @ weights`. What a double DQN achieves beyond it, it owes to more than its features.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxal.config import Config
 from jaxal.mdp.environment import Environment
@@ -17,7 +18,7 @@ from jaxal.mdp.episode import rollout
 from jaxal.mdp.observation import Observation
 from jaxal.policies.learner import Hooks, Learned
 from jaxal.tasks.banks import OVER_SEEDS, Sources
-from jaxal.tasks.task import for_each, select
+from jaxal.tasks.task import for_each, over_lane, select, stretches
 
 POPULATION = 32  # weight vectors a generation, one episode each
 ELITE = 8  # the best, to which the next generation is fitted
@@ -84,12 +85,15 @@ def make_cem(config: Config, environment: Environment) -> Callable[[Sources, che
     return search
 
 
-def learn(config: Config, environment: Environment, sources: Sources, key: chex.PRNGKey, hooks: Hooks) -> Learned:
+def learn(
+    config: Config, environment: Environment, sources: Sequence[Sources], keys: chex.PRNGKey, hooks: Hooks
+) -> Learned:
     """A linear policy for every seed. See `Learner`."""
     del hooks  # it takes seconds
-    seeds_at_once = None if environment.episodes_at_once is None else 1
-    search = jax.jit(for_each(make_cem(config, environment), (OVER_SEEDS, 0), seeds_at_once))
-    return Learned(jax.device_get(search(sources, jax.random.split(key, len(sources.dataset)))), {})
+    sizes = [len(own.dataset) for own in sources]
+    search = jax.jit(over_lane(make_cem(config, environment), (OVER_SEEDS, 0), sizes[0]))
+    found = [search(own, keys[lane]) for own, lane in zip(sources, stretches(sizes), strict=True)]
+    return Learned(np.concatenate(jax.device_get(found)), {})
 
 
 def shapes(config: Config, classes: int, seeds: int) -> jax.ShapeDtypeStruct:

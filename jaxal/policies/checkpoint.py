@@ -1,26 +1,59 @@
 """Saving and loading arrays on the host; the only module that knows Orbax."""
 
+import errno
 import logging
+import os
+import re
+import shutil
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from orbax.checkpoint import v1 as ocp
+
+from jaxal.files import sweep
+from jaxal.seals import SealError, check, seal, seal_of
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used. Its message is one line."""
 
 
-def save(path: Path, tree: Any) -> None:
-    """Writes a pytree of arrays to a new folder, or over the one there; an interruption waits until it is whole."""
+def save(path: Path, tree: Any, origin: str, beside: Sequence[Path] = ()) -> None:
+    """Writes a pytree of arrays to a new folder, or over the one there, and its seal; an interruption waits until then.
+
+    Args:
+      path: the folder.
+      tree: the arrays.
+      origin: what they were made from, as `seals.fingerprint` gives it.
+      beside: files in the folder's own folder that belong to them, and are sealed with them.
+
+    Raises:
+      OSError: with the folder as its `filename`, when it cannot be written.
+    """
     with _interruption_held():
-        ocp.save(str(path.resolve()), tree, overwrite=True)
+        try:
+            with _absl_silent():
+                ocp.save(str(path.resolve()), tree, overwrite=True)
+        except Exception as error:  # Orbax tells of a full disk by whatever its threads ran into
+            sweep(path.parent)
+            code = re.search(r"os_error_code='(\d+)'", str(error))
+            number = int(code[1]) if code else getattr(error, "errno", None) or errno.EIO
+            raise OSError(number, os.strerror(number), str(path)) from None
+        seal(seal_of(path), [path, *beside], origin)
+
+
+def remove(path: Path) -> None:
+    """Takes away a checkpoint folder and its seal, the seal first, so that what may be left counts for nothing."""
+    seal_of(path).unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
@@ -43,17 +76,25 @@ def _interruption_held() -> Generator[None]:
         raise KeyboardInterrupt
 
 
-def load(path: Path, like: Any) -> Any:
-    """Reads a pytree. Shapes are compared before any array is read.
+def load(path: Path, like: Any, origin: str | None, beside: Sequence[Path] = ()) -> Any:
+    """Reads a pytree, once its seal has shown that it is what was written. Shapes are compared before an array is read.
 
     Args:
       path: a folder that `save` wrote.
       like: arrays or shape structs of the structure, shapes and dtypes that are expected. Of a dict, the folder may
         hold more entries, which are not read.
+      origin, beside: as they were given to `save`; without an origin there is no seal, as in version 0.1.0.
 
     Raises:
-      CheckpointError: when the folder is missing, damaged, or holds something else.
+      CheckpointError: when the folder is missing, damaged, of another origin, or holds something else.
     """
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: no such checkpoint folder")
+    if origin is not None:
+        try:
+            check(seal_of(path), [path, *beside], origin)
+        except SealError as error:
+            raise CheckpointError(str(error)) from None
     found = shapes(path)
     wanted = like
     if isinstance(like, dict) and isinstance(found, dict):
@@ -67,10 +108,18 @@ def load(path: Path, like: Any) -> Any:
                 f"{expected.get(name, 'nothing')} is expected)"
             )
     try:
-        loaded = ocp.load(str(path.resolve()), jax.tree.map(_on_device, wanted))
+        with _absl_silent():
+            loaded = ocp.load(str(path.resolve()), jax.tree.map(_on_device, wanted))
     except Exception as error:  # Orbax fed with broken files raises anything
         raise CheckpointError(f"{path}: damaged ({_reason(error)})") from error
     return {name: loaded[name] for name in like} if isinstance(like, dict) else loaded
+
+
+def require_finite(path: Path, tree: Any) -> None:
+    """Raises CheckpointError when an array of `tree`, which was read from `path`, holds NaN or infinite numbers."""
+    for name, leaf in _named(tree).items():
+        if jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(np.asarray(leaf)).all():
+            raise CheckpointError(f"{path}: {name} holds numbers that are not finite")
 
 
 def shapes(path: Path) -> Any:
@@ -93,10 +142,10 @@ def shapes(path: Path) -> Any:
 
 @contextmanager
 def _absl_silent() -> Generator[None]:
-    """Orbax logs pages about files that it cannot read, and then goes on without them."""
+    """Orbax logs pages about files that it cannot read or write, and then goes on without them."""
     logger = logging.getLogger("absl")
     level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
@@ -105,11 +154,16 @@ def _absl_silent() -> Generator[None]:
 
 def _flat(tree: Any) -> dict[str, str]:
     """Shape and dtype of each array by the names that lead to it."""
+    return {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in _named(tree).items()}
+
+
+def _named(tree: Any) -> dict[str, Any]:
+    """Each array by the names that lead to it."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     named = lambda path: "/".join(
         str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path
     )
-    return {named(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
+    return {named(path): leaf for path, leaf in leaves}
 
 
 def _reason(error: Exception) -> str:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
@@ -94,22 +95,22 @@ def cluster_margin(params: Clusters, observation: Observation, key: chex.PRNGKey
     """Lowest margins, spread over clusters: Cluster-Margin (Citovsky et al. 2021).
 
     Of the 10 N lowest margins, where N is the labels a step, each cluster gives a random point in turn, those with the
-    fewest of these points first; ties are broken at random.
+    fewest of these points first; ties are broken at random. All other points come after them, by their margins.
     """
     view, mask = observation.whole_pool, observation.mask
     size = len(mask)
-    margins = jnp.where(mask, margin(observation.candidates), jnp.inf)
-    order = jnp.argsort(margins)
-    near = mask & (jnp.zeros(size, jnp.int32).at[order].set(jnp.arange(size)) < params.considered)
+    order = jnp.argsort(jnp.where(mask, margin(observation.candidates), jnp.inf))
+    rank = jnp.zeros(size, jnp.int32).at[order].set(jnp.arange(size))
+    near = mask & (rank < params.considered)
     cluster = jnp.where(near, params.of[view.rows], len(params.of))  # all others are one, after the last
     noise = jax.random.uniform(key, (size,))
     # In the order of their clusters, and within a cluster at random, a point's turn is its place in its cluster.
     shuffled = jnp.lexsort((noise, cluster))
     sorted_clusters = cluster[shuffled]
     first, behind = (jnp.searchsorted(sorted_clusters, sorted_clusters, side) for side in ("left", "right"))
-    turn = jnp.zeros(size).at[shuffled].set(jnp.arange(size) - first)
-    members = jnp.zeros(size).at[shuffled].set(behind - first)
-    queue = jnp.lexsort((noise, members, turn, ~near))
+    turn = jnp.zeros(size, jnp.int32).at[shuffled].set(jnp.arange(size) - first)
+    members = jnp.zeros(size, jnp.int32).at[shuffled].set(behind - first)
+    queue = jnp.lexsort((noise, members, jnp.where(near, turn, rank), ~near))
     return -jnp.zeros(size).at[queue].set(jnp.arange(size, dtype=jnp.float32))
 
 
@@ -121,7 +122,8 @@ def average_linkage(latents: np.ndarray, seed: int) -> np.ndarray:
     """
     rng = np.random.default_rng(seed)
     some = np.sort(rng.permutation(len(latents))[:LARGEST_LINKAGE])
-    found = fcluster(linkage(latents[some], "average"), max(len(some) // CLUSTER_SIZE, 1), "maxclust") - 1
+    apart = squareform(np.concatenate([part for _, part in _distances(latents[some])]), checks=False)
+    found = fcluster(linkage(apart, "average"), max(len(some) // CLUSTER_SIZE, 1), "maxclust") - 1
     if len(some) == len(latents):
         return found
     means = np.stack([latents[some[found == cluster]].mean(0) for cluster in range(found.max() + 1)])

@@ -7,6 +7,7 @@ Q-learning has one noisy reward. States come from a mixture of the present polic
 Pure functions for one seed; `gain_training` maps them over seeds.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import chex
@@ -112,12 +113,12 @@ def episode(play: Play, params: Params, task: Task, behaviour: Behaviour, key: c
     def look(state: State, key: chex.PRNGKey) -> Survey:
         return survey(play, params, environment.observe(task, state, everything), key)
 
-    def pick(number: jax.Array, carry: tuple[State, jax.Array], key: chex.PRNGKey) -> tuple[State, jax.Array]:
+    def pick(key: chex.PRNGKey, number: Any, carry: Any) -> tuple[State, jax.Array]:
         """One more of a batch."""
         state, picks = carry
         look_key, decide_key = jax.random.split(jax.random.fold_in(key, number))
         row = decide(look(state, look_key), behaviour, decide_key)
-        return environment.mark_pending(task, state, row), picks.at[number].set(row)
+        return environment.mark_pending(task, state, _only(row)), picks.at[number].set(row)
 
     def label_one(state: State, key: chex.PRNGKey) -> tuple[State, None]:
         look_key, decide_key, step_key = jax.random.split(key, 3)
@@ -129,18 +130,19 @@ def episode(play: Play, params: Params, task: Task, behaviour: Behaviour, key: c
         picks = jnp.zeros(config.batch, jnp.int32)
         if config.batch > 1:
             place = jax.random.randint(keys[0], (), 0, config.batch)
-            state, picks = jax.lax.fori_loop(0, place, lambda i, c: pick(i, c, keys[1]), (state, picks))
+            state, picks = jax.lax.fori_loop(0, place, partial(pick, keys[1]), (state, picks))
         else:
             place = jnp.int32(0)
         seen = look(state, keys[2])
         taken = decide(seen, behaviour, keys[3])
         tried = propose(play, seen, taken, keys[4])
         found = scores(play, task, state, tried)
-        sight = Sight(*(part[tried].astype(jnp.float16) for part in seen.sight[:2]), seen.sight.summary)
+        brief = lambda part: part[tried].astype(jnp.float16)
+        sight = Sight(brief(seen.sight.features), brief(seen.sight.standardised), seen.sight.summary)
         decision = Decision(sight, found, seen.mask[tried])
         if config.batch > 1:
-            state, picks = environment.mark_pending(task, state, taken), picks.at[place].set(taken)
-            state, picks = jax.lax.fori_loop(place + 1, config.batch, lambda i, c: pick(i, c, keys[5]), (state, picks))
+            state, picks = environment.mark_pending(task, state, _only(taken)), picks.at[place].set(taken)
+            state, picks = jax.lax.fori_loop(place + 1, config.batch, partial(pick, keys[5]), (state, picks))
             state = environment.step(task, state, picks, keys[6])[0]
         else:
             state = environment.step(task, state, taken[None], keys[6])[0]
@@ -156,6 +158,10 @@ def episode(play: Play, params: Params, task: Task, behaviour: Behaviour, key: c
     _, decisions = jax.lax.scan(record, state, jax.random.split(run_key, config.records))
     decisions = decisions._replace(gains=in_spreads(decisions.gains, decisions.mask))
     return _with_following(decisions) if config.gamma > 0 else decisions
+
+
+def _only(row: jax.Array) -> Labelled:
+    return Labelled(row[None], jnp.ones(1, bool))
 
 
 def in_spreads(found: jax.Array, mask: jax.Array) -> jax.Array:

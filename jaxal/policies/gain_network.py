@@ -136,7 +136,7 @@ def make_gain_agent(config: CounterfactualConfig, names: Names) -> GainAgent:
         value, gradients = jax.value_and_grad(loss)(agent.params.network, agent.params, agent.target_params, minibatch)
         updates, state = optimiser.update(gradients, agent.optimiser, agent.params.network)
         params = agent.params._replace(network=optax.apply_updates(agent.params.network, updates))
-        target_params = optax.incremental_update(params, agent.target_params, TARGET_RATE)
+        target_params: Any = optax.incremental_update(params, agent.target_params, TARGET_RATE)
         return GainAgentState(params, target_params, state), value
 
     return GainAgent(init, values, update)
@@ -151,9 +151,8 @@ def _scaler(values: jax.Array, mask: jax.Array) -> Scaler:
 
 def param_shapes(config: CounterfactualConfig, names: Names) -> Params:
     """Shapes and dtypes of a policy's parameters."""
-    sight = Sight(
-        *(jnp.zeros((1, 1, *shape)) for shape in ((names.size,), (names.size,))), jnp.zeros((1, len(names.summaries)))
-    )
+    features = jnp.zeros((1, 1, names.size))
+    sight = Sight(features, features, jnp.zeros((1, len(names.summaries))))
     agent = make_gain_agent(config, names)
     return jax.eval_shape(lambda key: agent.init(key, sight, jnp.ones((1, 1), bool)).params, jax.random.key(0))
 

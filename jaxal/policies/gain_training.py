@@ -1,6 +1,7 @@
 """Counterfactual training for all seeds at once; see `counterfactual`."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,9 +19,10 @@ from jaxal.policies.counterfactual import Play, TrainState
 from jaxal.policies.gain_network import Params, explained, make_gain_agent, param_shapes
 from jaxal.policies.learner import Hooks, Learned
 from jaxal.policies.sight import Names
+from jaxal.report.statistics import rounded
 from jaxal.tasks.banks import OVER_SEEDS, Sources
 from jaxal.tasks.distances import DISTANCES
-from jaxal.tasks.task import for_each
+from jaxal.tasks.task import over_lane, stretches
 
 NAMES = Names()
 RULES_FIRST = 4  # iterations that the rules alone play, before the policy has learned something
@@ -29,7 +31,7 @@ RULES_FIRST = 4  # iterations that the rules alone play, before the policy has l
 class Snapshot(NamedTuple):
     """All that is needed to go on from where training stood."""
 
-    state: TrainState  # with a leading seed axis
+    states: list[TrainState]  # of each lane, with a leading seed axis
     iteration: np.ndarray  # [] int32 iterations done
     losses: np.ndarray  # [I, seeds], NaN in rows that are still to come
 
@@ -63,39 +65,33 @@ def own_share(config: Config, iteration: int) -> np.float32:
     return np.float32(0.0 if iteration < RULES_FIRST else config.counterfactual.own_share)
 
 
-def learn(config: Config, environment: Environment, sources: Sources, key: chex.PRNGKey, hooks: Hooks) -> Learned:
+def learn(
+    config: Config, environment: Environment, sources: Sequence[Sources], keys: chex.PRNGKey, hooks: Hooks
+) -> Learned:
     """A policy for every seed. See `Learner`."""
     del environment  # training has its own, which begins and ends elsewhere
-    settings, seeds = config.counterfactual, len(sources.dataset)
-    play = make_play(config, sources.bank.class_mask.shape[-1])
-    keys = jax.vmap(lambda seed: jax.random.split(jax.random.fold_in(key, seed), settings.iterations + 1))(
-        jnp.arange(seeds)
-    )
+    settings = config.counterfactual
+    lanes = stretches(len(own.dataset) for own in sources)
+    play = make_play(config, sources[0].bank.class_mask.shape[-1])
+    keys = jax.vmap(lambda key: jax.random.split(key, settings.iterations + 1))(keys)
     began = time.perf_counter()
-    over = lambda function, axes: for_each(partial(function, play), axes, play.environment.episodes_at_once)
-    init = jax.jit(over(counterfactual.init, (OVER_SEEDS, 0)))
-    iterate = jax.jit(over(counterfactual.iterate, (0, OVER_SEEDS, None, 0)), donate_argnums=0)
-    shapes_: Any = jax.eval_shape(init, sources, keys[:, 0])
-    lowered = (
-        init.lower(sources, keys[:, 0]),
-        iterate.lower(shapes_, sources, jnp.float32(0.0), keys[:, 0]),
-    )
-    init, iterate = (each.compile() for each in lowered)
+    init, iterate, shapes_ = _compile(play, sources[0], keys[lanes[0]])
     compiled = time.perf_counter()
-    losses = np.full((settings.iterations, seeds), np.nan, np.float32)
-    found = hooks.resume(Snapshot(shapes_, np.zeros((), np.int32), losses))
+    losses = np.full((settings.iterations, lanes[-1].stop), np.nan, np.float32)
+    found = hooks.resume(Snapshot([shapes_] * len(lanes), np.zeros((), np.int32), losses))
     if found is None:
-        state, done = init(sources, keys[:, 0]), 0
+        states, done = [init(own, keys[lane, 0]) for own, lane in zip(sources, lanes, strict=True)], 0
     else:
-        state, done, losses = found.state, int(found.iteration), np.array(found.losses)
+        states, done, losses = list(found.states), int(found.iteration), np.array(found.losses)
     for i in range(done, settings.iterations):
-        state, loss = iterate(state, sources, own_share(config, i), keys[:, i + 1])
-        losses[i] = loss
+        share = own_share(config, i)
+        for k, (own, lane) in enumerate(zip(sources, lanes, strict=True)):
+            states[k], losses[i, lane] = iterate(states[k], own, share, keys[lane, i + 1])
         if not np.isfinite(losses[i]).all():
             raise ValueError(f"the loss is not finite after iteration {i + 1}; take a smaller learning rate")
-        hooks.save(i + 1, Snapshot(state, np.array(i + 1, np.int32), losses))
+        hooks.save(i + 1, Snapshot(states, np.array(i + 1, np.int32), losses))
         hooks.progress(i + 1, settings.iterations, f"loss {losses[i].mean():.3f}")
-    params = jax.device_get(state.agent.params)
+    params = jax.device_get([state.agent.params for state in states])
     report = {
         "iterations": settings.iterations,
         "episodes": (settings.iterations + 1) * settings.episodes,
@@ -104,20 +100,28 @@ def learn(config: Config, environment: Environment, sources: Sources, key: chex.
         "updates": settings.iterations * settings.updates,
         "seconds": time.perf_counter() - compiled,
         "compile_seconds": compiled - began,
-        "losses": np.round(losses.astype(float), 6).tolist(),
-        "explains": explains(play, state),
+        "losses": rounded(losses),
+        "explains": explains(play, jax.tree.map(lambda x: x[0], states[0])),
     }
-    return Learned(params, report)
+    return Learned(jax.tree.map(lambda *x: np.concatenate(x), *params), report)
+
+
+def _compile(play: Play, sources: Sources, keys: chex.PRNGKey) -> tuple[Any, Any, TrainState]:
+    """The two functions over the seeds of a lane, compiled; and the shapes of their state."""
+    over = lambda function, axes: over_lane(partial(function, play), axes, len(sources.dataset))
+    init = jax.jit(over(counterfactual.init, (OVER_SEEDS, 0)))
+    iterate = jax.jit(over(counterfactual.iterate, (0, OVER_SEEDS, None, 0)), donate_argnums=0)
+    state: Any = jax.eval_shape(init, sources, keys[:, 0])
+    lowered = init.lower(sources, keys[:, 0]), iterate.lower(state, sources, jnp.float32(0.0), keys[:, 0])
+    return lowered[0].compile(), lowered[1].compile(), state
 
 
 def explains(play: Play, state: TrainState) -> dict[str, float]:
-    """How much of the gains in its buffer the network of the first seed explains; see `gain_network.explained`."""
-    first = jax.tree.map(lambda x: x[0], state)
-    held = first.buffer.experience
-    full, count = bool(first.buffer.is_full), int(first.buffer.current_index)
-    rows = slice(0, held.gains.shape[1] if full else count)
-    decisions = jax.tree.map(lambda x: x[0, rows].astype(jnp.float32), held._replace(following=None))
-    values = jax.jit(jax.vmap(play.agent.values, (None, 0)))(first.agent.params, decisions.sight)
+    """How much of the gains in a seed's buffer its network explains; see `gain_network.explained`."""
+    held = state.buffer.experience
+    count = held.gains.shape[1] if bool(state.buffer.is_full) else int(state.buffer.current_index)
+    decisions = jax.tree.map(lambda x: x[0, :count].astype(jnp.float32), held._replace(following=None))
+    values = jax.jit(jax.vmap(play.agent.values, (None, 0)))(state.agent.params, decisions.sight)
     return explained(np.asarray(values), np.asarray(decisions.gains), np.asarray(decisions.mask) > 0)
 
 

@@ -45,13 +45,19 @@ def uherding(observation: Observation, key: chex.PRNGKey) -> jax.Array:
 
 
 def uherding_t(params: jax.Array, observation: Observation, key: chex.PRNGKey) -> jax.Array:
-    """UHerding with the authors' temperature, calibrated on the last labels; `params` [] is the classifier's l2."""
+    """UHerding with the authors' temperature, calibrated on the last of the labels.
+
+    `params` [] is the probe's l2.
+    """
     view = observation.whole_pool
     return _uherding(view, view.logits / temperature(view, params), key)
 
 
 def reach_herding(observation: Observation, key: chex.PRNGKey) -> jax.Array:
-    """(1 - margin) x its gain, the kernel as wide as the mean distance to the nearest label (`uherd_r`)."""
+    """(1 - margin) x gain in coverage so weighted, the kernel as wide as the mean distance to the nearest label.
+
+    `uherd_r` in the notes that it was found with, as the names at the ends of the following docstrings.
+    """
     view = observation.whole_pool
     width = _mean(view, view.geometry.nearest_labelled)
 
@@ -62,9 +68,9 @@ def reach_herding(observation: Observation, key: chex.PRNGKey) -> jax.Array:
 
 
 def local_herding(observation: Observation, key: chex.PRNGKey) -> jax.Array:
-    """(1 - margin) x its gain, the kernel as wide as the pool is sparse at both points (`uherd_s`).
+    """(1 - margin) x gain in coverage so weighted, the kernel as wide as the pool is sparse at both points.
 
-    k_ij = exp(-d_ij^2 / (s_i s_j)), where s is the mean distance to the nearest neighbours in the pool.
+    k_ij = exp(-d_ij^2 / (s_i s_j)), where s is the mean distance to the nearest neighbours in the pool; `uherd_s`.
     """
     view = observation.whole_pool
     spread = jnp.maximum(view.geometry.local_density, 1e-6)
@@ -77,12 +83,15 @@ def local_herding(observation: Observation, key: chex.PRNGKey) -> jax.Array:
 
 
 def typical_herding(observation: Observation, key: chex.PRNGKey) -> jax.Array:
-    """Product of `local_herding` and `typical_uncertainty` (`prod_st`)."""
+    """Product of local herding and typical uncertainty; `prod_st`."""
     return local_herding(observation, key) * features.uncertain_typicality(observation.candidates)
 
 
 def chord_herding(observation: Observation, key: chex.PRNGKey) -> jax.Array:
-    """(1 - margin) x its gain on latents of unit norm, the kernel 1.4 mean nearest-label chords wide (`herd_chord`)."""
+    """(1 - margin) x gain in coverage so weighted, on latents of unit norm; `herd_chord`.
+
+    The kernel is 1.4 times as wide as the mean distance to the nearest label.
+    """
     view = observation.whole_pool
     closest = jnp.max(jnp.where(view.chosen.mask[:, None], view.cosines(view.chosen.rows), -1.0), 0)
     width = CHORD_REACH * _mean(view, jnp.sqrt(jnp.maximum(2.0 - 2.0 * closest, 0.0)))

@@ -11,11 +11,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxal.classifiers.linear_probe import inverse_of
 from jaxal.mdp.observation import Observation
 from jaxal.mdp.pool import PoolView
 from jaxal.policies.over_pool import by_blocks, mean_over_pool
 from jaxal.policies.strategy import Setting
-from jaxal.tasks.inverse import positive_inverse
 
 DRAWS = 64  # from the posterior, for BALD
 
@@ -23,20 +23,19 @@ DRAWS = 64  # from the posterior, for BALD
 def bait(params: jax.Array, observation: Observation, key: chex.PRNGKey) -> jax.Array:
     """Largest drop of the pool's predictive variance: BAIT on the Fisher information (Ash et al. 2021).
 
-    The likelihood is that of the predicted class, right or wrong, of probability q (as in later benchmarks), so that a
-    point has the weight w = q (1 - q) and no matrix is larger than the pool's. With S = l2 I + sum of w x x' over the
-    labelled and G_ij = x_i' S^-1 x_j the score is w_i mean_j w_j G_ij^2 / (1 + w_i G_ii), over the pool. `params` [] is
-    l2.
+    A point's Fisher information is w x x' with w = 1 - sum p^2, the trace of its multinomial one, so that no matrix is
+    larger than the pool's. (Later benchmarks take w = q (1 - q), q of the predicted class: worse here, BUILD_NOTES.md.)
+    With S = l2 I + sum of w x x' over the labelled and G_ij = x_i' S^-1 x_j the score of i is
+    w_i mean_j w_j G_ij^2 / (1 + w_i G_ii), over the pool. `params` [] is l2.
     """
     view = observation.whole_pool
-    top = jnp.max(jax.nn.softmax(view.logits), -1)
-    weights = top * (1.0 - top)  # [P]
+    weights = 1.0 - jnp.sum(jax.nn.softmax(view.logits) ** 2, -1)  # [P]
     rows, mask = view.chosen
     with jax.default_matmul_precision("highest"):
         to_pool = jnp.where(mask[:, None], view.products(rows) + 1.0, 0.0)  # [B, P] inner products with the labelled
         root = jnp.where(mask, jnp.sqrt(weights[rows]), 0.0)
         among = jnp.where(mask, root[:, None] * (view.products(rows, rows) + 1.0) * root, 0.0)
-        middle = root[:, None] * positive_inverse(params * jnp.eye(len(rows)) + among) * root
+        middle = root[:, None] * inverse_of(params * jnp.eye(len(rows)) + among) * root
         shadow = middle @ to_pool  # [B, P]
         variance = (view.norms + 1.0 - jnp.sum(to_pool * shadow, 0)) / params  # [P] G_jj
 
@@ -98,7 +97,7 @@ def laplace(view: PoolView, l2: jax.Array) -> Posterior:
 
     def explained(probability: jax.Array) -> jax.Array:
         root = jnp.where(mask, jnp.sqrt(probability), 0.0)
-        return root[:, None] * jnp.linalg.inv(slots + root[:, None] * kernel * root) * root
+        return root[:, None] * inverse_of(slots + root[:, None] * kernel * root) * root
 
     each = jax.vmap(explained, 1)(jax.nn.softmax(view.logits[rows]))
     common = jnp.sum(each, 0) + jnp.diag(jnp.where(mask, 0.0, 1.0))

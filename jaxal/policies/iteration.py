@@ -64,9 +64,13 @@ def init(setup: Setup, sources: Sources, key: chex.PRNGKey) -> TrainState:
 
 
 def iterate(
-    setup: Setup, state: TrainState, sources: Sources, epsilon: jax.Array, key: chex.PRNGKey
+    setup: Setup, state: TrainState, sources: Sources, epsilon: jax.Array, active: jax.Array, key: chex.PRNGKey
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """Episodes on random tasks, then updates; reports the mean return and loss. Consumes the key."""
+    """Episodes on random tasks, then updates; reports the mean return and loss. Consumes the key.
+
+    Where `active` [] bool is False the agent stays as it is, as it must once its seed has stopped while others go on.
+    What is played is then stored all the same, since nobody learns from it any more.
+    """
     task_key, play_key, update_key = jax.random.split(key, 3)
     tasks = jax.random.randint(task_key, (setup.config.episodes,), 0, len(sources.dataset))
     utility = epsilon_greedy(greedy(setup, state.agent.params), epsilon)
@@ -81,18 +85,20 @@ def iterate(
 
     keys = jax.random.split(update_key, setup.config.updates)
     (agent, buffer), losses = jax.lax.scan(update, (state.agent, buffer), keys)
+    agent = jax.tree.map(lambda new, old: jnp.where(active, new, old), agent, state.agent)
     report = {"return": jnp.mean(jnp.sum(transitions.reward, 1)), "loss": jnp.mean(losses)}
     return state._replace(agent=agent, buffer=buffer), report
 
 
-def validate(setup: Setup, state: TrainState, sources: Sources) -> tuple[TrainState, jax.Array]:
-    """Scores the present parameters on validation rows, and keeps them if they are the best so far."""
+def validate(setup: Setup, state: TrainState, sources: Sources, due: jax.Array) -> tuple[TrainState, jax.Array]:
+    """Scores the present parameters on validation rows; keeps them if that is `due` [] bool and they are the best."""
     tasks = jnp.arange(setup.config.validation_episodes) % len(sources.dataset)
     params = state.agent.target_params  # a running mean of the online ones: steadier
     value = jnp.mean(mean_accuracies(setup, greedy(setup, params), sources.validation, tasks))
-    better = value > state.best_value
-    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), params, state.best_params)
-    return state._replace(best_params=best, best_value=jnp.maximum(value, state.best_value)), value
+    better = due & (value > state.best_value)
+    keep = lambda new, old: jnp.where(better, new, old)
+    best = jax.tree.map(keep, params, state.best_params)
+    return state._replace(best_params=best, best_value=keep(value, state.best_value)), value
 
 
 def greedy(setup: Setup, params: Any) -> Utility:

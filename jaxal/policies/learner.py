@@ -1,6 +1,6 @@
 """What a learner is: how a policy is trained for every seed, and what its parameters look like."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import chex
@@ -42,9 +42,9 @@ class Learn(Protocol):
     """How a policy is trained."""
 
     def __call__(
-        self, config: Config, environment: Environment, sources: Sources, key: chex.PRNGKey, hooks: Hooks
+        self, config: Config, environment: Environment, sources: Sequence[Sources], keys: chex.PRNGKey, hooks: Hooks
     ) -> Learned:
-        """Trains one policy a seed; `sources` have a leading seed axis. Consumes the key."""
+        """Trains one policy a seed, on what its lane has in `sources`; consumes the keys [seeds]."""
         ...
 
 

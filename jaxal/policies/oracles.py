@@ -18,6 +18,7 @@ from jaxal.policies.gradients import badge
 from jaxal.policies.information import bait
 
 CANDIDATES = 20  # of the greedy oracles, as in CDALBench
+ITERATIONS = 50  # of a refit, as many as the probe's own has by default
 PROPOSERS: tuple[Utility, ...] = (
     hand_written.random,
     hand_written.margin,
@@ -75,7 +76,7 @@ def _scores(quality: Metric, l2: jax.Array, observation: Observation, places: ja
     view = observation.whole_pool
     task, rows = view.task, view.rows[places]
     known, tried = view.chosen.labels(task), task.pool_labels[rows]
-    logits = refit_with_each(task, view.fitted.model, view.chosen, known, rows, tried, l2)
+    logits = refit_with_each(task, view.fitted.model, view.chosen, known, rows, tried, l2, ITERATIONS)
     return jax.vmap(quality, (0, None))(logits, task.holdout_labels)
 
 

@@ -7,7 +7,6 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jaxal.mdp.episode import draw_candidates
 from jaxal.mdp.pool import PoolView
 
 BLOCK = 256  # candidates at a time, so that no array of [K, P] is made
@@ -40,13 +39,22 @@ def mean_over_pool(view: PoolView, term: Term, own: jax.Array, key: chex.PRNGKey
     if len(inside) <= WHOLE_POOL:
         total = by_blocks(lambda rows: jnp.sum(jnp.where(inside, term(rows, None), 0.0), 1), view.rows)
         return total / size
-    anchors = draw_candidates(key, inside, ANCHORS)
+    anchors = draw_anchors(key, inside, ANCHORS)
 
-    def mean_of_others(rows: jax.Array) -> jax.Array:
-        other = anchors != rows[:, None]
-        return jnp.sum(jnp.where(other, term(rows, anchors), 0.0), 1) / jnp.maximum(jnp.sum(other, 1), 1)
+    def of_others(rows: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.where(anchors != rows[:, None], term(rows, anchors), 0.0), 1)
 
-    return (own + (size - 1) * by_blocks(mean_of_others, view.rows)) / size
+    return own / size + by_blocks(of_others, view.rows) / ANCHORS
+
+
+def draw_anchors(key: chex.PRNGKey, inside: jax.Array, count: int) -> jax.Array:
+    """`count` of the rows where `inside` [P] holds, each as likely as any other: [count] int32.
+
+    They are evenly spaced from a random start. Where there are fewer rows than that, each comes several times.
+    """
+    upto = jnp.cumsum(inside)
+    spaced = (jnp.arange(count) + jax.random.uniform(key)) * (upto[-1] / count)
+    return jnp.searchsorted(upto, jnp.minimum(jnp.floor(spaced).astype(upto.dtype) + 1, upto[-1]))
 
 
 def by_blocks(function: Callable[[jax.Array], jax.Array], rows: jax.Array) -> jax.Array:

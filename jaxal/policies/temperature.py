@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jaxal.classifiers.linear_probe import Begin, climb
+from jaxal.classifiers.linear_probe import Begin, climb, inverse_of
 from jaxal.mdp.pool import PoolView
 from jaxal.tasks.task import masked_logits
 
@@ -27,7 +27,7 @@ def temperature(view: PoolView, l2: jax.Array) -> jax.Array:
         kernel = jnp.where(fitted, view.products(rows, rows) + 1.0, 0.0)  # [B, B], of all with those that are fitted
         among = jnp.where(fitted[:, None], kernel, 0.0)
         targets = jax.nn.one_hot(jnp.where(fitted, view.labels, -1), view.logits.shape[-1])
-        inverse = jnp.linalg.inv(among / 2 + l2 * jnp.eye(len(rows)))
+        inverse = inverse_of(among / 2 + l2 * jnp.eye(len(rows)))
         zero = jnp.zeros_like(targets)
         multiply = lambda ascent: inverse @ ascent
         alpha = climb(view.task, multiply, Begin(zero, zero), targets, fitted, l2, ITERATIONS)
@@ -41,5 +41,5 @@ def calibration_error(logits: jax.Array, labels: jax.Array, used: jax.Array) -> 
     chex.assert_rank([logits, labels, used], [2, 1, 1])
     confidence = jnp.max(jax.nn.softmax(logits), -1)
     right = (jnp.argmax(logits, -1) == labels).astype(jnp.float32)
-    members = jax.nn.one_hot(jnp.clip(jnp.ceil(confidence * BINS) - 1, 0, BINS - 1), BINS, axis=0) * used
+    members = jax.nn.one_hot(jnp.ceil(confidence * BINS).astype(jnp.int32) - 1, BINS, axis=0) * used
     return jnp.sum(jnp.abs(members @ (right - confidence))) / jnp.maximum(jnp.sum(used), 1)

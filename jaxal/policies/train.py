@@ -1,10 +1,11 @@
-"""Training of the double DQN for all seeds at once.
+"""Training of the double DQN for all seeds.
 
-One jitted, donated function an iteration, mapped over the seeds, with a host loop around it for progress, early
-stopping, checkpoints and the parameters that validate best.
+One jitted, donated function an iteration, mapped over the seeds of a lane, with a host loop around it for progress,
+early stopping, checkpoints and the parameters that validate best.
 """
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,16 +23,21 @@ from jaxal.policies.ddqn import agent_for
 from jaxal.policies.iteration import Setup, TrainState
 from jaxal.policies.learner import NO_HOOKS, Hooks, Learned
 from jaxal.policies.replay import Transition, make_replay, memory_bytes
+from jaxal.report.statistics import rounded
 from jaxal.tasks.banks import OVER_SEEDS, Sources
-from jaxal.tasks.task import for_each
+from jaxal.tasks.task import over_lane, stretches
 
-RATES = "--agent.learning-rate, or the classifier's, --probe.learning-rate or --finetune.learning-rate"
+DIVERGED = (
+    "take a smaller learning rate: --agent.learning-rate, or the classifier's, --probe.learning-rate or "
+    "--finetune.learning-rate"
+)
 
 
 class History(NamedTuple):
     """What training reported so far; NaN in rows that are still to come, or were not measured."""
 
     iteration: np.ndarray  # [] int32 iterations done
+    active: np.ndarray  # [seeds] bool, False once a seed has stopped
     returns: np.ndarray  # [I, seeds] mean return of each iteration
     validation: np.ndarray  # [I + 1, seeds] mean accuracy on the validation rows before each iteration and at the end
 
@@ -39,7 +45,7 @@ class History(NamedTuple):
 class Snapshot(NamedTuple):
     """All that is needed to go on from where training stood."""
 
-    state: TrainState  # with a leading seed axis
+    states: list[TrainState]  # of each lane, with a leading seed axis
     history: History
 
 
@@ -52,103 +58,119 @@ class Trained(NamedTuple):
     compile_seconds: float
 
 
-def train(setup: Setup, sources: Sources, key: chex.PRNGKey, hooks: Hooks = NO_HOOKS) -> Trained:
-    """Trains all seeds at once.
+def train(setup: Setup, sources: Sequence[Sources], keys: chex.PRNGKey, hooks: Hooks = NO_HOOKS) -> Trained:
+    """Trains every seed. Each stops by itself, so that what it learns does not depend on the others.
 
     Args:
       setup: what stays the same throughout.
-      sources: with a leading seed axis on every array.
-      key: consumed here.
+      sources: of each lane of seeds, see `task.lanes`; with a leading seed axis on every array.
+      keys: [seeds], consumed here.
       hooks: progress, and what to do with snapshots.
 
     Raises:
       ValueError: when the loss is no longer a finite number.
     """
-    config, seeds = setup.config, len(sources.dataset)
+    config = setup.config
+    lanes = stretches(len(own.dataset) for own in sources)
+    seeds = lanes[-1].stop
     epsilons = np.linspace(config.epsilon_start, config.epsilon_end, config.iterations, dtype=np.float32)
-    keys = jax.vmap(lambda s: jax.random.split(jax.random.fold_in(key, s), config.iterations + 1))(jnp.arange(seeds))
+    keys = jax.vmap(lambda key: jax.random.split(key, config.iterations + 1))(keys)
     began = time.perf_counter()
-    (init, iterate, validate), shapes = _compile(setup, sources, keys)
+    (init, iterate, validate), shapes = _compile(setup, sources[0], keys[lanes[0]])
     compiled = time.perf_counter()
     history = History(
         iteration=np.zeros((), np.int32),
+        active=np.ones(seeds, bool),
         returns=np.full((config.iterations, seeds), np.nan, np.float32),
         validation=np.full((config.iterations + 1, seeds), np.nan, np.float32),
     )
-    found = hooks.resume(Snapshot(shapes, history))
+
+    def validated(done: int, due: np.ndarray) -> None:
+        """Scores the seeds that are `due`, after so many iterations."""
+        for k, lane in enumerate(lanes):
+            if due[lane].any():
+                states[k], score = validate(states[k], sources[k], due[lane])
+                history.validation[done, lane] = np.where(due[lane], score, np.nan)
+
+    found = hooks.resume(Snapshot([shapes] * len(lanes), history))
     if found is None:
-        state, score = validate(init(sources, keys[:, 0]), sources)
-        history.validation[0] = score
+        states = [init(own, keys[lane, 0]) for own, lane in zip(sources, lanes, strict=True)]
+        validated(0, history.active)
     else:
-        state, history = found.state, jax.tree.map(np.array, found.history)
-    for i in range(int(history.iteration), config.iterations):
-        state, report = iterate(state, sources, epsilons[i], keys[:, i + 1])
-        if not np.isfinite(report["loss"]).all():
-            raise ValueError(f"the loss is not finite after iteration {i + 1}; take a smaller learning rate: {RATES}")
-        history.returns[i] = report["return"]
+        states, history = list(found.states), jax.tree.map(np.array, found.history)
+    while history.active.any():
+        i, active = int(history.iteration), history.active
+        for k, lane in enumerate(lanes):
+            if active[lane].any():
+                states[k], report = iterate(states[k], sources[k], epsilons[i], active[lane], keys[lane, i + 1])
+                if not np.isfinite(report["loss"][active[lane]]).all():
+                    raise ValueError(f"the loss is not finite after iteration {i + 1}; {DIVERGED}")
+                history.returns[i, lane] = np.where(active[lane], report["return"], np.nan)
         done = i + 1
         stable = stabilised(history.returns[:done], config.patience, config.tolerance)
-        if stable or done == config.iterations or done % config.validation_every == 0:
-            state, score = validate(state, sources)
-            history.validation[done] = score
-        history = history._replace(iteration=np.array(config.iterations if stable else done, np.int32))
-        hooks.save(int(history.iteration), Snapshot(state, history))
-        hooks.progress(done, config.iterations, f"return {history.returns[i].mean():.3f}")
-        if stable:
-            break
+        ending = active & (stable | (done == config.iterations))
+        validated(done, ending | (active & (done % config.validation_every == 0)))
+        history = history._replace(iteration=np.array(done, np.int32), active=active & ~ending)
+        hooks.save(done, Snapshot(states, history))
+        hooks.progress(done, config.iterations, f"return {np.nanmean(history.returns[i]):.3f}")
     seconds = time.perf_counter() - compiled
-    return Trained(jax.device_get(state.best_params), history, seconds, compiled - began)
+    best = jax.device_get([state.best_params for state in states])
+    return Trained(jax.tree.map(lambda *x: np.concatenate(x), *best), history, seconds, compiled - began)
 
 
-def stabilised(returns: np.ndarray, patience: int, tolerance: float) -> bool:
-    """Whether the mean return [iterations, seeds] has stopped growing, in every seed.
+def stabilised(returns: np.ndarray, patience: int, tolerance: float) -> np.ndarray:
+    """In which seeds the mean return [iterations, seeds] has stopped growing: [seeds] bool.
 
     It has when the last `patience` iterations are on average no more than `tolerance` above those before them.
     """
     if not patience or len(returns) < 2 * patience:
-        return False
+        return np.zeros(returns.shape[1], bool)
     last, before = returns[-patience:].mean(0), returns[-2 * patience : -patience].mean(0)
-    return bool(np.all(last <= before + tolerance))
+    return last <= before + tolerance
 
 
 def _compile(setup: Setup, sources: Sources, keys: chex.PRNGKey) -> tuple[tuple[Any, ...], TrainState]:
-    """The three functions over all seeds, compiled at the same time; and the shapes of their state."""
-    seeds_at_once = None if setup.environment.episodes_at_once is None else 1
-    over = lambda function, axes: for_each(partial(function, setup), axes, seeds_at_once)
+    """The three functions over the seeds of a lane, compiled at the same time; and the shapes of their state."""
+    seeds = len(sources.dataset)
+    over = lambda function, axes: over_lane(partial(function, setup), axes, seeds)
     init = jax.jit(over(iteration.init, (OVER_SEEDS, 0)))
-    iterate = jax.jit(over(iteration.iterate, (0, OVER_SEEDS, None, 0)), donate_argnums=0)
-    validate = jax.jit(over(iteration.validate, (0, OVER_SEEDS)), donate_argnums=0)
+    iterate = jax.jit(over(iteration.iterate, (0, OVER_SEEDS, None, 0, 0)), donate_argnums=0)
+    validate = jax.jit(over(iteration.validate, (0, OVER_SEEDS, 0)), donate_argnums=0)
     state: Any = jax.eval_shape(init, sources, keys[:, 0])
+    active = jnp.ones(seeds, bool)
     lowered = (
         init.lower(sources, keys[:, 0]),
-        iterate.lower(state, sources, jnp.zeros((), jnp.float32), keys[:, 0]),
-        validate.lower(state, sources),
+        iterate.lower(state, sources, jnp.zeros((), jnp.float32), active, keys[:, 0]),
+        validate.lower(state, sources, active),
     )
     with ThreadPoolExecutor() as pool:  # XLA releases the interpreter lock
         return tuple(pool.map(lambda x: x.compile(), lowered)), state
 
 
-def learn(config: Config, environment: Environment, sources: Sources, key: chex.PRNGKey, hooks: Hooks) -> Learned:
+def learn(
+    config: Config, environment: Environment, sources: Sequence[Sources], keys: chex.PRNGKey, hooks: Hooks
+) -> Learned:
     """A double DQN for every seed. See `Learner`."""
-    agent = agent_for(config, sources.bank.class_mask.shape[-1])
+    agent = agent_for(config, sources[0].bank.class_mask.shape[-1])
     sequential = config.environment.batch_selection == "sequential"
-    datasets = int(sources.dataset.max()) + 1
+    datasets = int(sources[0].dataset.max()) + 1
     setup = Setup(config.train, environment, agent, make_replay(config.agent), datasets, sequential)
-    trained = train(setup, sources, key, hooks)
+    trained = train(setup, sources, keys, hooks)
     history = trained.history
-    done, validated = (~np.isnan(rows[:, 0]) for rows in (history.returns, history.validation))
-    iterations = int(done.sum())
-    episodes = max(config.train.warm_start_episodes, sources.dataset.shape[1]) + iterations * config.train.episodes
+    iterations = int(history.iteration)
+    validated = ~np.isnan(history.validation).all(1)
+    episodes = max(config.train.warm_start_episodes, sources[0].dataset.shape[1]) + iterations * config.train.episodes
     report = {
         "iterations": iterations,
+        "iterations_by_seed": np.sum(~np.isnan(history.returns), 0).tolist(),
         "episodes": episodes,
         "env_steps": episodes * environment.steps,
         "updates": iterations * config.train.updates,
         "seconds": trained.seconds,
         "compile_seconds": trained.compile_seconds,
-        "returns": np.round(history.returns[done].astype(float), 6).tolist(),
+        "returns": rounded(history.returns[:iterations]),
         "validated_at": np.flatnonzero(validated).tolist(),
-        "validation_accuracy": np.round(history.validation[validated].astype(float), 6).tolist(),
+        "validation_accuracy": rounded(history.validation[validated]),
     }
     return Learned(trained.params, report)
 

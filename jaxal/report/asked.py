@@ -1,25 +1,37 @@
 """What a run was asked for, and its config.json."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
-from jaxal.config import Config, SettingError, from_dict
-from jaxal.files import write_json
+from jaxal.config import Config, SettingError
+from jaxal.files import sweep, write_json
+from jaxal.report.reading import read_json
+from jaxal.seals import fingerprint
+
+RENAMED = {("agent", "batch_size"): "minibatch", ("finetune", "batch_size"): "minibatch"}
+"""(part, name) of settings in run folders of version 0.1.0 -> the name today."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """What a command was asked for, as config.json holds it."""
+    """What a command was asked for, as config.json holds it.
+
+    policy: the folder of the policy, where one was given.
+    fingerprints: of what the results depend on beside the settings: data sets by their names, a policy by its folder.
+    code: the version of jaxal, of the user's own parts, and of the libraries that compute. In folders of version 0.1.0
+      it is empty, and what they hold has no seals.
+    """
 
     command: str
     dataset: str
     config: Config
     train_on: tuple[str, ...] = ()
     preset: str = ""
-    policy: str = ""  # the folder of the policy, where one was given
+    policy: str = ""
     plugins: tuple[str, ...] = ()
+    fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
+    code: str = ""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -30,8 +42,9 @@ class Asked:
 
 
 def begin(folder: Path, asked: Asked) -> None:
-    """Makes the folder and its config.json."""
+    """Makes the folder and its config.json; what a killed process may have left there is taken away."""
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     write_json(folder / "config.json", dataclasses.asdict(asked))
 
 
@@ -43,12 +56,26 @@ def read_config(folder: Path) -> Asked:
     """
     path = folder / "config.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        config = from_dict(content.pop("config"))
-        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-        return Asked(config=config, **given)
+        return read_json(path, Asked, unknown="forbid", repair=_todays_names)
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{path}: no such file; give a folder that `jaxal run` wrote") from None
-    except (ValueError, SettingError, KeyError, TypeError, AttributeError) as error:
-        why = f" ({error})" if isinstance(error, SettingError) or type(error) is ValueError else ""
-        raise ValueError(f"{path}: not what `jaxal run` writes{why}; give a folder that it wrote") from None
+    except (ValueError, SettingError) as error:
+        raise ValueError(f"{path}: not what `jaxal run` writes ({error}); give a folder that it wrote") from None
+
+
+def origin(folder: Path) -> str | None:
+    """What stands for a run in the seals of all that it writes; None in folders of version 0.1.0, which have no seals.
+
+    Raises:
+      ValueError: see `read_config`.
+    """
+    return fingerprint((folder / "config.json").read_text(encoding="utf-8")) if read_config(folder).code else None
+
+
+def _todays_names(content: Any) -> Any:
+    """config.json with the settings of older versions under their names of today."""
+    parts = content.get("config") if isinstance(content, dict) else None
+    for (part, before), today in RENAMED.items():
+        if isinstance(parts, dict) and isinstance(parts.get(part), dict) and before in parts[part]:
+            parts[part][today] = parts[part].pop(before)
+    return content

@@ -46,10 +46,20 @@ def side_by_side(runs: list[Summary], *, names: list[str] | None = None, width: 
     return fig
 
 
+def other_metrics(summary: Summary) -> list[str]:
+    """The metrics beside accuracy that every strategy has, and that could be had."""
+    there = lambda metric: all(
+        metric in entry and not np.isnan(curves(summary, name, metric)).all()
+        for name, entry in summary["strategies"].items()
+    )
+    return [metric for metric in METRIC_NAMES if metric != "accuracy" and there(metric)]
+
+
 def metrics_figure(summary: Summary, *, width: float = WIDE) -> Figure:
-    """Small multiples of the other metrics: the policy, the best hand-written and margin; the rest faint."""
-    names = [m for m in METRIC_NAMES if m != "accuracy" and all(m in s for s in summary["strategies"].values())]
-    rows, columns = (1, max(len(names), 1)) if width == WIDE else (max(len(names), 1), 1)
+    """Small multiples of the other metrics, of which there must be one: the policy, the best hand-written and margin;
+    the rest faint."""
+    names = other_metrics(summary)
+    rows, columns = (1, len(names)) if width == WIDE else (len(names), 1)
     fig = Figure((width, 2.6 * rows + 0.5), layout="constrained")
     shown = {name for name in (policy(summary), best_hand_written(summary), "margin") if name}
     entries: dict[str, Any] = summary["strategies"]
@@ -61,14 +71,13 @@ def metrics_figure(summary: Summary, *, width: float = WIDE) -> Figure:
         _finish(ax)
         ax.set_title(METRIC_NAMES[metric], loc="left", fontsize=10)
         ax.set_xlabel("labels")
-    if fig.axes:
-        lines = fig.axes[0].get_legend_handles_labels()
-        fig.legend(*lines, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    lines = fig.axes[0].get_legend_handles_labels()
+    fig.legend(*lines, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return fig
 
 
 def training_figure(summary: Summary, *, width: float = WIDE) -> Figure:
-    """Mean training return against the iteration, a thin line a seed and a thick one for their mean."""
+    """Mean training return against the iteration: a thin line a seed, a thick one for the mean of those not done."""
     returns = np.asarray(summary["training"]["returns"], float)  # [iterations] or [iterations, seeds]
     returns = returns.reshape(len(returns), -1)
     iterations = np.arange(1, len(returns) + 1)
@@ -76,7 +85,7 @@ def training_figure(summary: Summary, *, width: float = WIDE) -> Figure:
     ax = fig.subplots()
     if returns.shape[1] > 1:
         ax.plot(iterations, returns, color=POLICY_COLOUR, lw=0.8, alpha=0.45)
-    ax.plot(iterations, returns.mean(1), color=POLICY_COLOUR, lw=2.4)
+    ax.plot(iterations, np.nanmean(returns, 1), color=POLICY_COLOUR, lw=2.4)
     _finish(ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("iteration")

@@ -17,7 +17,8 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from jaxal.report.figures import NARROW, WIDE, figure, metrics_figure, side_by_side, training_figure
+from jaxal.files import write_text, write_whole
+from jaxal.report.figures import NARROW, WIDE, figure, metrics_figure, other_metrics, side_by_side, training_figure
 from jaxal.report.summary import METRIC_NAMES, ReportError, Summary, curves, label, read
 from jaxal.report.tables import (
     NO_VALUE,
@@ -49,15 +50,24 @@ class Picture(NamedTuple):
     alt: str
 
 
-def write(folder: Path | str) -> list[Path]:
-    """Writes figure.png, figure.svg, report.html and report.md into a run's folder and returns their paths.
+def write(folder: Path, summary: Summary, title: str = "") -> list[Path]:
+    """Writes figure.png, figure.svg, report.html and report.md of a run into a folder and returns their paths.
+
+    The title is the folder's name by default.
+    """
+    return _write(folder, figure(summary), "report", {"title": title or _name(folder), **_page(summary)})
+
+
+def write_again(run: Path, out: Path | None = None) -> list[Path]:
+    """`write` for the folder of a finished run, into that folder or into `out`, which is made if need be.
 
     Raises:
       ReportError: see `read`.
     """
-    folder = Path(folder)
-    summary = read(folder)
-    return _write(folder, figure(summary), "report", {"title": _name(folder), **_page(summary)})
+    summary = read(run)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    return write(out or run, summary, _name(run))
 
 
 def compare_runs(folders: Sequence[Path | str], out: Path | str) -> list[Path]:
@@ -88,12 +98,13 @@ def _page(summary: Summary) -> dict[str, Any]:
     data = summary["dataset"]
     spent = ", ".join(f"{use} {count}" for use, count in summary["labels_counted"].items())
     pictures = []
-    if all(metric in entry for entry in summary["strategies"].values() for metric in METRIC_NAMES):
-        alt = "Balanced accuracy, macro-F1 and AUROC against the number of labels; their ends are in the table."
+    if others := other_metrics(summary):
+        names = ", ".join(METRIC_NAMES[metric] for metric in others)
+        alt = f"{names[0].upper()}{names[1:]} against the number of labels; their ends are in the table."
         pictures.append(("Other metrics", _picture(metrics_figure, summary, alt)))
     training = summary["training"]
     if returns := training.get("returns"):
-        first, last = np.mean(returns[0]), np.mean(returns[-1])
+        first, last = (np.nanmean(np.asarray(rows, float)) for rows in (returns[0], returns[-1]))
         alt = f"Mean return of an episode: {first:.3g} in iteration 1, {last:.3g} in iteration {len(returns)}."
         pictures.append(("Training", _picture(training_figure, summary, alt)))
     return {
@@ -158,11 +169,10 @@ def _write(folder: Path, fig: Figure, template: str, page: dict[str, Any]) -> li
     html = jinja2.Environment(autoescape=True, **options)
     markdown = jinja2.Environment(finalize=_markdown, **options)
     paths = [folder / name for name in ("figure.png", "figure.svg", "report.html", "report.md")]
-    fig.savefig(paths[0], dpi=160)
-    paths[1].write_bytes(_svg(fig))
+    write_whole(paths[0], lambda file: fig.savefig(file, dpi=160, format="png"))
+    write_whole(paths[1], lambda file: file.write(_svg(fig)))
     for path, environment in zip(paths[2:], (html, markdown), strict=True):
-        text = environment.get_template(f"{template}{path.suffix}.jinja").render(page)
-        path.write_text(text, encoding="utf-8")
+        write_text(path, environment.get_template(f"{template}{path.suffix}.jinja").render(page))
     return paths
 
 

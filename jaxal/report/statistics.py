@@ -6,7 +6,7 @@ no seeds.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -138,6 +138,12 @@ def quarters(curves_a: ArrayLike, curves_b: ArrayLike) -> np.ndarray:
         raise ValueError(f"curves_a are {a.shape} and curves_b are {b.shape}; both must be the same episodes")
     differences = (a - b).reshape(-1, a.shape[-1]).mean(0)
     return np.array([part.mean() if len(part) else np.nan for part in np.array_split(differences, 4)])
+
+
+def rounded(values: np.ndarray) -> list[Any]:
+    """As nested lists, in the digits that float32 has; NaN becomes null."""
+    short = np.round(np.asarray(values, np.float64), 6)
+    return np.where(np.isnan(short), np.array(None), short).tolist()
 
 
 def _array(values: ArrayLike, rank: int) -> np.ndarray:

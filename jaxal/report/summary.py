@@ -4,7 +4,6 @@ A summary is what JSON can hold, and all that tables, figures and pages are made
 another machine, is reported as one's own.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxal.config import EvaluationConfig
-from jaxal.report import statistics
+from jaxal.report import schema, statistics
+from jaxal.report.reading import read_json
 
 Summary = dict[str, Any]
 METRIC_NAMES = {
@@ -22,15 +22,6 @@ METRIC_NAMES = {
     "macro_f1": "macro-F1",
     "auroc": "AUROC",
 }
-KINDS = ("learned", "hand-written", "control")
-OPTIONAL = {
-    "comparisons": list,
-    "labels_counted": dict,
-    "training": dict,
-    "environment": dict,
-    "config": dict,
-}
-OPTIONAL_OF_DATASET = {"classes": list, "train_on": list, "notices": list}
 
 
 class ReportError(ValueError):
@@ -42,13 +33,14 @@ class Curves(NamedTuple):
 
     metrics: dict[str, np.ndarray]  # name -> [seeds, starts, T + 1]
     picks: np.ndarray  # [seeds, starts, T, N] int32 pool rows
-    seconds: float
+    seconds: float  # without compilation
+    initial: np.ndarray | None = None  # [seeds, starts, I] int32 pool rows of the initial sets; None: not kept
 
 
 class Shown(NamedTuple):
     """How a strategy is shown."""
 
-    kind: str  # one of `KINDS`
+    kind: str  # learned, hand-written or control
     label: str
     cheats: bool = False  # sees labels that it has not paid for
     colour: str = ""  # #RRGGBB; "": the next free one
@@ -79,7 +71,10 @@ def summarise(
         strategies[name] = {
             **shown[name]._asdict(),
             "labels": labels.tolist(),
-            **{metric: rounded(values.reshape(-1, values.shape[-1])) for metric, values in result.metrics.items()},
+            **{
+                metric: statistics.rounded(values.reshape(-1, values.shape[-1]))
+                for metric, values in result.metrics.items()
+            },
             "aulc_mean": float(areas.mean()),
             "aulc_ci68": statistics.interval(areas, 0.68).tolist(),
             "aulc_ci95": statistics.interval(areas, 0.95).tolist(),
@@ -117,16 +112,10 @@ def _against_all(name: str, accuracy: Mapping[str, np.ndarray]) -> list[dict[str
             "p": comparison.p,
             "p_holm": p_holm,
             "effect_size": comparison.effect_size,
-            "quarters": rounded(statistics.quarters(accuracy[name], accuracy[other])),
+            "quarters": statistics.rounded(statistics.quarters(accuracy[name], accuracy[other])),
         }
         for other, comparison, p_holm in zip(others, found, adjusted, strict=True)
     ]
-
-
-def rounded(values: np.ndarray) -> list[Any]:
-    """As nested lists, in the digits that float32 has; NaN becomes null."""
-    short = np.round(np.asarray(values, np.float64), 6)
-    return np.where(np.isnan(short), np.array(None), short).tolist()
 
 
 def label(summary: Summary, name: str) -> str:
@@ -147,13 +136,11 @@ def best_hand_written(summary: Summary) -> str | None:
 
 
 def curves(summary: Summary, name: str, metric: str = "accuracy") -> np.ndarray:
-    """Curves of one strategy, [seeds, starts, T + 1], ascending; ValueError if an episode is missing."""
+    """Curves of one strategy, [seeds, starts, T + 1], ascending; NaN where a number cannot be had."""
     seed, start = (np.unique(summary["episodes"][key], return_inverse=True) for key in ("seed", "start"))
     rows = np.asarray(summary["strategies"][name][metric], float)
     out = np.full((len(seed[0]), len(start[0]), rows.shape[-1]), np.nan)
     out[seed[1], start[1]] = rows
-    if len(rows) != out.shape[0] * out.shape[1] or np.isnan(out).all(-1).any():
-        raise ValueError("episodes must hold every start of every seed once")
     return out
 
 
@@ -170,70 +157,14 @@ def read(folder: Path | str) -> Summary:
     """
     path = Path(folder) / "results.json"
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        summary: Summary = dict(read_json(path, schema.ResultsFile, unknown="allow"))
+        schema.check(summary, METRIC_NAMES)
     except FileNotFoundError:
         raise ReportError(f"{path}: no such file; give the folder of a finished `jaxal run`") from None
     except OSError as error:
         raise ReportError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise ReportError(f"{path}: not a whole JSON file ({_one_line(error)}); run `jaxal run` again") from None
-    try:
-        return _checked(summary)
-    except (ValueError, TypeError, AttributeError, IndexError) as error:
-        raise ReportError(f"{path}: not what `jaxal run` writes: {_one_line(error)}; run it again") from None
-    except KeyError as error:
-        raise ReportError(f"{path}: not what `jaxal run` writes: the field {error} is missing; run it again") from None
-
-
-def _checked(summary: Any) -> Summary:
-    """Fills in what may be absent and raises for anything that a report cannot do without."""
-    if not isinstance(summary, dict):
-        raise ValueError("the contents must be an object")
-    for part, optional in ((summary, OPTIONAL), (summary["dataset"], OPTIONAL_OF_DATASET)):
-        for key, kind in optional.items():
-            if part.get(key) is None:
-                part[key] = kind()
-            if not isinstance(part[key], kind):
-                raise ValueError(f"{key} must be {'a list' if kind is list else 'an object'}")
-    summary["dataset"]["name"] = str(summary["dataset"]["name"])
-    returns = summary["training"].get("returns") or []
-    if not np.isfinite(np.asarray(returns, float)).all() or not isinstance(returns, list):
-        raise ValueError("training.returns must be a list of finite numbers, or of one such list an iteration")
-    if not summary["strategies"]:
-        raise ValueError("strategies must hold at least one")
-    for name, entry in summary["strategies"].items():
-        _check_strategy(f"strategies.{name}", entry, len(summary["episodes"]["seed"]))
-        curves(summary, name)
-    for entry in summary["comparisons"]:
-        if absent := {"a", "b", "p", "p_holm"} - set(entry):
-            raise KeyError(f"comparisons.{min(absent)}")
-        if not np.isfinite([entry["aulc_difference"], *entry["ci95"]]).all() or len(entry["ci95"]) != 2:
-            raise ValueError("comparisons: aulc_difference and the two ends of ci95 must be finite")
-        for value in (entry["p"], entry["p_holm"], entry.get("effect_size"), *(entry.get("quarters") or ())):
-            missing(value)  # raises for what is neither a number nor null
+        raise ReportError(f"{path}: not what `jaxal run` writes ({error}); run it again") from None
+    for part, empty in ((summary, schema.EMPTY), (summary["dataset"], schema.EMPTY_OF_DATASET)):
+        part.update({name: kind() for name, kind in empty.items() if part.get(name) is None})
     return summary
-
-
-def _check_strategy(where: str, entry: dict[str, Any], episodes: int) -> None:
-    if entry["kind"] not in KINDS:
-        raise ValueError(f"{where}.kind is {entry['kind']!r}; it must be one of {', '.join(KINDS)}")
-    if not isinstance(entry.get("label") or "", str) or not isinstance(entry.get("colour") or "", str):
-        raise ValueError(f"{where}: label and colour must be strings")
-    if not math.isfinite(entry["aulc_mean"]):
-        raise ValueError(f"{where}.aulc_mean is {entry['aulc_mean']}; it must be finite")
-    for metric in METRIC_NAMES:
-        if metric != "accuracy" and metric not in entry:
-            continue
-        found, shape = np.asarray(entry[metric], float), (episodes, len(entry["labels"]))
-        if found.shape != shape or not np.isfinite(found).all():
-            raise ValueError(f"{where}.{metric} must be {shape[0]} x {shape[1]} finite numbers")
-    for key in ("aulc_ci68", "aulc_ci95"):
-        if entry.get(key) is not None and np.shape(np.asarray(entry[key], float)) != (2,):
-            raise ValueError(f"{where}.{key} must be two numbers")
-    target = entry.get("labels_to_target") or {"target": 0.0}
-    for value in (target["target"], target.get("median"), target.get("reached"), entry.get("seconds")):
-        missing(value)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -13,7 +13,7 @@ from rich.table import Table
 from jaxal.report import tables
 
 console = Console(stderr=True)
-CLOSING_COLUMNS = ("strategy", "AULC", "68% interval", "final accuracy", "labels to")
+CLOSING_COLUMNS = ("strategy", "AULC", "final accuracy", "68% interval", "labels to")  # the most telling first
 
 
 @contextmanager
@@ -35,9 +35,9 @@ def progress(title: str, *, quiet: bool = False) -> Generator[Callable[[int, int
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None, rate="", note="compiling")
         if not console.is_terminal:
-            console.print(f"{title}: compiling", highlight=False)
+            tell(f"{title}: compiling")
 
-        def tell(done: int, total: int, note: str) -> None:
+        def report(done: int, total: int, note: str) -> None:
             nonlocal first
             now = time.monotonic()
             first = first or (done, now)
@@ -45,21 +45,40 @@ def progress(title: str, *, quiet: bool = False) -> Generator[Callable[[int, int
             bar.update(task, completed=done, total=total, rate=f"{rate:.2f}/s" if rate else "", note=note)
             if not console.is_terminal and (done == total or done % max(1, total // 5) == 0):
                 left = f", {rate:.2f}/s, {(total - done) / rate:.0f} s left" if rate else ""
-                console.print(f"{title} {done}/{total}{left}, {note}", highlight=False)
+                tell(f"{title} {done}/{total}{left}, {note}")
 
-        yield tell
+        yield report
+
+
+def tell(line: str) -> None:
+    """A line on the work under way."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def notice(line: str) -> None:
+    """A line that a user should know of, among what else is told of the work under way."""
+    console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def show(title: str, results: dict[str, Any]) -> None:
-    """The table that closes a run, and its headline, on stdout; `results` as `pages.read` gives them."""
-    content = tables.strategy_table(results)
-    shown = [i for i, name in enumerate(content.header) if name.startswith(CLOSING_COLUMNS)]
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    for i in shown:
-        width = max(map(len, (*content.header[i].split(), *(row[i] for row in content.rows))))  # headers may wrap
-        table.add_column(content.header[i], width=width, justify="left" if i == shown[0] else "right")
-    for number, row in enumerate(content.rows):
-        table.add_row(*(row[i] for i in shown), style="bold" if number in content.bold else None)
+    """The table that closes a run, and its headline, on stdout; `results` as `summary.read` gives them.
+
+    Where the terminal is narrow, columns are left out rather than cut: the page has them all.
+    """
     out = Console()
+    content = tables.strategy_table(results)
+    # headers may wrap, numbers may not
+    width = lambda i: max(map(len, (*content.header[i].split(), *(row[i] for row in content.rows))))
+    wanted = [i for start in CLOSING_COLUMNS for i, name in enumerate(content.header) if name.startswith(start)]
+    shown: list[int] = []
+    for i in wanted:
+        if not shown or sum(width(j) + 2 for j in [*shown, i]) < out.width:
+            shown.append(i)
+    frame = box.SIMPLE if out.encoding.startswith("utf") else None
+    table = Table(title=title, title_justify="left", box=frame, pad_edge=False, padding=(0, 1, 0, 0))
+    for i in sorted(shown):
+        table.add_column(content.header[i], width=width(i), justify="left" if i == shown[0] else "right")
+    for number, row in enumerate(content.rows):
+        table.add_row(*(row[i] for i in sorted(shown)), style="bold" if number in content.bold else None)
     out.print(table)
     out.print(tables.headline(results), markup=False, highlight=False)

@@ -1,4 +1,7 @@
-"""Banks of tasks from data sets and their splits: what a policy is trained on, and what strategies are compared on."""
+"""Banks of tasks from data sets and their splits: what a policy is trained on, and what strategies are compared on.
+
+Which rows a task has is drawn from labels alone, so that it is known before an image has been embedded.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxal.config import Config
-from jaxal.data.dataset import Embedded, Images
+from jaxal.data.dataset import Dataset, Embedded, Images
 from jaxal.data.splits import Rows, Split
 from jaxal.tasks.distances import DISTANCES, Distance
-from jaxal.tasks.task import SEEDS, Needs, Task, make_task, stack
+from jaxal.tasks.task import SEEDS, Needs, Task, make_task, scored_on, stack
 
 
 class Sources(NamedTuple):
@@ -23,103 +26,150 @@ class Sources(NamedTuple):
 
 
 OVER_SEEDS = Sources(SEEDS, SEEDS, 0)  # pyright: ignore[reportArgumentType]
-"""Axes of sources with a leading seed axis, as `task.for_each` takes them."""
+"""Axes of sources with a leading seed axis, as `jax.vmap` takes them."""
 
 
 class Recipe(NamedTuple):
-    """A task on the host."""
+    """A task on the host: row numbers into one of the data sets."""
 
-    latents: np.ndarray  # [n, D] float32, of the whole data set
+    source: int  # which of them
     labels: np.ndarray  # [n] int32, -1 in rows of classes that the task does not have
-    rows: Rows
-    first_image: int = 0  # place of the data set's first image among those of all data sets
+    pool: np.ndarray
+    state: np.ndarray
+    holdouts: tuple[np.ndarray, ...]  # that the task is scored on, one at a time
+
+
+class Shape(NamedTuple):
+    """What all tasks of a bank are padded to."""
+
+    pool: int  # P
+    state: int  # S
+    holdouts: tuple[int, ...]  # the sum of which is H
+    classes: int  # C: of the data sets, and so not a matter of which tasks are drawn
 
 
 def training_recipes(
-    config: Config, source: Embedded, parts: Split, rng: np.random.Generator, first_image: int = 0
-) -> list[tuple[Recipe, Recipe]]:
-    """The training tasks of one data set and seed, each scored on reward rows and on validation rows.
+    config: Config, source: Dataset, parts: Split, rng: np.random.Generator, number: int = 0
+) -> list[Recipe]:
+    """The training tasks of one data set, the `number`th, and seed, scored on reward rows and on validation rows.
 
     One task is the split as it is. More are random cuts of its source and reward rows, half of the multi-class ones
     restricted to a random subset of the classes where the config asks for that. The state rows are the split's in
     every task, whatever their classes: their labels are never used.
     """
-    labels, settings = source.dataset.labels, config.train
+    settings, count = config.train, len(source.classes)
     if settings.tasks == 1:
-        return [
-            (
-                Recipe(source.latents, labels, parts.training(), first_image),
-                Recipe(source.latents, labels, parts.validating(), first_image),
-            )
-        ]
+        return [Recipe(number, source.labels, parts.source_pool, parts.state, (parts.reward, parts.validation))]
     rows = np.concatenate([parts.source_pool, parts.reward])
     out = []
     for _ in range(settings.tasks):
-        classes = np.arange(len(source.dataset.classes))
+        classes = np.arange(count)
         if settings.class_subsets and len(classes) > 2 and rng.random() < 0.5:
             subset = np.sort(rng.choice(classes, rng.integers(2, len(classes) + 1), replace=False))
-            if np.isin(labels[rows], subset).sum() >= 4 * len(parts.state):  # else too few rows for a task
+            if np.isin(source.labels[rows], subset).sum() >= 4 * len(parts.state):  # else too few rows for a task
                 classes = subset
-        renamed = np.full(len(source.dataset.classes), -1, np.int32)
+        renamed = np.full(count, -1, np.int32)
         renamed[classes] = np.arange(len(classes))
-        task_labels = renamed[labels]
-        kept = rng.permutation(rows[task_labels[rows] >= 0])
+        labels = renamed[source.labels]
+        kept = rng.permutation(rows[labels[rows] >= 0])
         held = len(kept) * len(parts.reward) // len(rows)
         reward, pool = np.split(kept, [held])
         pool = pool[: settings.task_pool or len(pool)]
-        validation = parts.validation[task_labels[parts.validation] >= 0]
-        out.append(
-            tuple(
-                Recipe(source.latents, task_labels, Rows(pool, parts.state, holdout), first_image)
-                for holdout in (reward, validation)
-            )
-        )
+        validation = parts.validation[labels[parts.validation] >= 0]
+        out.append(Recipe(number, labels, pool, parts.state, (reward, validation)))
     return out
 
 
-def make_bank(recipes: Sequence[Recipe], distance: Distance, needs: Needs) -> Task:
-    """The tasks, padded to common shapes."""
-    pool, state, holdout = (max(len(r.rows[part]) for r in recipes) for part in range(3))
-    classes = max(int(r.labels.max()) + 1 for r in recipes)
-    return stack(
-        [
-            make_task(
-                r.latents,
-                r.labels,
-                r.rows,
-                distance=distance,
-                needs=needs,
-                shape=(pool, state, holdout),
-                classes=classes,
-                first_image=r.first_image,
-            )
-            for r in recipes
-        ]
-    )
+def all_training_recipes(
+    config: Config, sources: Sequence[Dataset], splits: Sequence[Sequence[Split]]
+) -> list[list[Recipe]]:
+    """The training tasks of each seed; `splits` has for each seed the split of each data set."""
+    made = []
+    for seed, parts in zip(config.evaluation.numbers, splits, strict=True):
+        rng = np.random.default_rng([seed, 0x7A5C])
+        cut = zip(sources, parts, strict=True)
+        made.append([r for i, (source, p) in enumerate(cut) for r in training_recipes(config, source, p, rng, i)])
+    return made
+
+
+def training_shape(config: Config, sources: Sequence[Dataset], splits: Sequence[Sequence[Split]]) -> Shape:
+    """What the training tasks of these data sets are padded to.
+
+    It does not depend on what is drawn, so that a seed's tasks have the same shape whichever other seeds there are.
+    """
+    longest = lambda part: max(len(getattr(cut, part)) for parts in splits for cut in parts)
+    limit = config.train.task_pool if config.train.tasks > 1 else 0
+    pool = min(longest("source_pool"), limit or longest("source_pool"))
+    classes = max(len(source.classes) for source in sources)
+    return Shape(pool, longest("state"), (longest("reward"), longest("validation")), classes)
+
+
+def testing_shape(source: Dataset, splits: Sequence[Split]) -> Shape:
+    """What the tasks that strategies are compared on are padded to."""
+    longest = lambda part: max(len(getattr(parts, part)) for parts in splits)
+    return Shape(longest("pool"), longest("state"), (longest("test"),), len(source.classes))
+
+
+def testing_recipes(source: Dataset, splits: Sequence[Split]) -> list[list[Recipe]]:
+    """For each seed the one task that strategies are compared on."""
+    return [[Recipe(0, source.labels, parts.pool, parts.state, (parts.test,))] for parts in splits]
 
 
 def make_sources(
-    config: Config, needs: Needs, sources: Sequence[Embedded], splits: Sequence[Sequence[Split]]
-) -> Sources:
-    """What every seed is trained on, with a leading seed axis.
+    config: Config, needs: Needs, sources: Sequence[Embedded], splits: Sequence[Sequence[Split]], lanes: Sequence[slice]
+) -> list[Sources]:
+    """What each lane of seeds is trained on; every array has a leading axis for the seeds of its lane.
 
     Args:
       config: settings.
       needs: of the classifier.
       sources: the data sets.
       splits: for each seed, the split of each data set.
+      lanes: see `task.lanes`.
     """
-    seeds = []
-    images, firsts = join_images(sources) if needs.images else (None, [0] * len(sources))
-    for number, parts in enumerate(splits):
-        rng = np.random.default_rng([config.evaluation.first_seed + number, 0x7A5C])
-        tasks = [training_recipes(config, *each[:2], rng, each[2]) for each in zip(sources, parts, firsts, strict=True)]
-        pairs = [pair for task in tasks for pair in task]
-        dataset = jnp.asarray(np.repeat(np.arange(len(sources)), [len(task) for task in tasks]))
-        seeds.append((*zip(*pairs, strict=True), dataset))
+    recipes = all_training_recipes(config, [source.dataset for source in sources], splits)
+    shape = training_shape(config, [source.dataset for source in sources], splits)
     distance = DISTANCES[config.environment.distance]
-    bank, validation = (pad_and_stack([seed[i] for seed in seeds], images, distance, needs) for i in range(2))
-    return Sources(bank, validation, jnp.stack([seed[2] for seed in seeds]))
+    reward, validation = shape.holdouts
+    made = []
+    for lane, bank in zip(lanes, make_banks(recipes, sources, shape, distance, needs, lanes), strict=True):
+        dataset = jnp.asarray([[recipe.source for recipe in tasks] for tasks in recipes[lane]])
+        both = scored_on(bank, slice(reward)), scored_on(bank, slice(reward, reward + validation))
+        made.append(Sources(*both, dataset))
+    return made
+
+
+def make_banks(
+    recipes: Sequence[Sequence[Recipe]],
+    sources: Sequence[Embedded],
+    shape: Shape,
+    distance: Distance,
+    needs: Needs,
+    lanes: Sequence[slice],
+) -> list[Task]:
+    """The tasks of each lane of seeds: every leaf [seeds, M, ...], but for the images that all share."""
+    images, firsts = join_images(sources) if needs.images else (None, [0] * len(sources))
+
+    def make(recipe: Recipe) -> Task:
+        holdouts = zip(recipe.holdouts, shape.holdouts, strict=True)
+        padded = [np.pad(rows, (0, size - len(rows)), constant_values=-1) for rows, size in holdouts]
+        return make_task(
+            sources[recipe.source].latents,
+            recipe.labels,
+            Rows(recipe.pool, recipe.state, np.concatenate(padded)),
+            distance=distance,
+            needs=needs,
+            shape=(shape.pool, shape.state, sum(shape.holdouts)),
+            classes=shape.classes,
+            first_image=firsts[recipe.source],
+        )
+
+    made = []
+    for lane in lanes:
+        own = recipes[lane]
+        bank = stack((make(recipe) for tasks in own for recipe in tasks), (len(own), len(own[0])))
+        made.append(bank._replace(images=images))
+    return made
 
 
 def join_images(sources: Sequence[Embedded]) -> tuple[Images, list[int]]:
@@ -129,11 +179,3 @@ def join_images(sources: Sequence[Embedded]) -> tuple[Images, list[int]]:
     firsts = np.cumsum([0, *(len(part.pixels) for part in parts)])[:-1].tolist()
     pixels = jnp.asarray(parts[0].pixels if len(parts) == 1 else np.concatenate([part.pixels for part in parts]))
     return Images(pixels, jax.tree.map(jnp.asarray, parts[0].variables)), firsts
-
-
-def pad_and_stack(banks: Sequence[Sequence[Recipe]], images: Images | None, distance: Distance, needs: Needs) -> Task:
-    """One bank per seed, all of the same shapes: every leaf [seeds, M, ...], but for the images that all share."""
-    made = make_bank([recipe for bank in banks for recipe in bank], distance, needs)
-    return jax.tree.map(lambda x: x.reshape(len(banks), -1, *x.shape[1:]), made)._replace(
-        index=jnp.tile(jnp.arange(len(banks[0]), dtype=jnp.int32), (len(banks), 1)), images=images
-    )

@@ -6,7 +6,6 @@ them). "Mean distance to the labelled set" and its siblings are never recomputed
 points that were just labelled.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -17,6 +16,8 @@ import jax.numpy as jnp
 from jaxal.registry import Registry
 
 NEIGHBOURS = 10  # neighbours in the local density
+ANCHORS = 10_000  # rows that stand for a larger pool
+BLOCK = 512  # rows whose distances are in memory at a time
 
 
 class FromInner(Protocol):
@@ -132,51 +133,76 @@ def pairwise(distance: Distance, x: jax.Array, y: jax.Array) -> jax.Array:
     return distance.between(x, y)
 
 
-def totals(distance: Distance, x: jax.Array, mask: jax.Array, block: int = 512) -> jax.Array:
+class Anchors(NamedTuple):
+    """Pool rows that stand for the whole pool in means and in neighbourhoods."""
+
+    latents: jax.Array  # [A, D]
+    rows: jax.Array  # [A] int32
+    keep: jax.Array  # [A] float, 0 on padding
+
+
+class Reduce(Protocol):
+    """What becomes of a block of distances."""
+
+    def __call__(self, d: jax.Array, rows: jax.Array, anchors: Anchors, /) -> Any:
+        """Distances [block, A] from the pool rows `rows` [block] to the anchors -> arrays [block, ...]."""
+        ...
+
+
+def totals(distance: Distance, x: jax.Array, mask: jax.Array, block: int = BLOCK) -> jax.Array:
     """Sum of the distances from each row of `x` [P, D] to the rows where `mask` [P] holds: [P].
 
     No [P, P] array is ever made: distances are summed block by block, where `distance.totals` does not make even that
-    unnecessary.
+    unnecessary. In a pool of more than `ANCHORS` rows the sum is estimated from so many random ones.
     """
-    keep = mask.astype(x.dtype)
     if distance.totals is not None:
-        return distance.totals(x, keep)
-    return _by_blocks(lambda d: _exact(d, keep), distance, x, block)
+        return distance.totals(x, mask.astype(x.dtype))
+    return _by_blocks((_sum(mask),), distance, x, mask, block)[0]
 
 
-def local_density(distance: Distance, x: jax.Array, mask: jax.Array, block: int = 512) -> tuple[jax.Array, jax.Array]:
+def local_density(distance: Distance, x: jax.Array, mask: jax.Array, block: int = BLOCK) -> tuple[jax.Array, jax.Array]:
     """Mean distance from each row of `x` [P, D] to its nearest other rows where `mask` [P] holds, and those rows.
 
-    The number of neighbours k is `NEIGHBOURS`, or all there are in a smaller pool.
+    The number of neighbours k is `NEIGHBOURS`, or all there are in a smaller pool. In a pool of more than `ANCHORS`
+    rows they are looked for among so many random ones: the distances are then larger, and their order much the same.
 
     Returns:
       [P] means, and [P, k] int32 rows, the nearest first; where there are fewer than k, they end in any.
     """
-    k = min(NEIGHBOURS, x.shape[0] - 1)
-
-    def nearest(d: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Of the k smallest of each row, the row's own (the smallest of all) left out."""
-
-        def smallest(left: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-            # One after another: a fifth of the time of a top-k on a CPU.
-            place = jnp.argmin(left, 1)[:, None]
-            value = jnp.take_along_axis(left, place, 1)[:, 0]
-            return jnp.where(jnp.arange(left.shape[1]) == place, jnp.inf, left), (value, place[:, 0])
-
-        values, places = jax.lax.scan(smallest, jnp.where(mask, d, jnp.inf), None, length=k + 1)[1]
-        values, finite = values[1:], jnp.isfinite(values[1:])
-        mean = jnp.sum(jnp.where(finite, values, 0.0), 0) / jnp.maximum(jnp.sum(finite, 0), 1)
-        return mean, places[1:].T.astype(jnp.int32)
-
-    return _by_blocks(nearest, distance, x, block)
+    return _by_blocks((_nearest,), distance, x, mask, block)[0]
 
 
-def _by_blocks(reduce: Callable[[jax.Array], Any], distance: Distance, x: jax.Array, block: int) -> Any:
-    """`reduce` over blocks of distances [block, P], one block of rows at a time: every array [P, ...]."""
-    rows = x.shape[0]
-    padded = jnp.pad(x, ((0, -rows % block), (0, 0))).reshape(-1, block, x.shape[1])
-    blocks = jax.lax.map(lambda part: reduce(pairwise(distance, part, x)), padded)
-    return jax.tree.map(lambda out: out.reshape(-1, *out.shape[2:])[:rows], blocks)
+def _sum(mask: jax.Array) -> Reduce:
+    def reduce(d: jax.Array, rows: jax.Array, anchors: Anchors) -> jax.Array:
+        del rows
+        return _exact(d, anchors.keep) * jnp.sum(mask) / jnp.maximum(jnp.sum(anchors.keep), 1.0)
+
+    return reduce
+
+
+def _nearest(d: jax.Array, rows: jax.Array, anchors: Anchors) -> tuple[jax.Array, jax.Array]:
+    others = (anchors.keep > 0) & (anchors.rows != rows[:, None])
+    closeness, places = jax.lax.top_k(-jnp.where(others, d, jnp.inf), min(NEIGHBOURS, d.shape[1] - 1))
+    finite = jnp.isfinite(closeness)
+    mean = jnp.sum(jnp.where(finite, -closeness, 0.0), 1) / jnp.maximum(jnp.sum(finite, 1), 1)
+    return mean, anchors.rows[places].astype(jnp.int32)
+
+
+def _by_blocks(reductions: tuple[Reduce, ...], distance: Distance, x: jax.Array, mask: jax.Array, block: int) -> Any:
+    """What the reductions make of the distances from all rows to the anchors, a block at a time: arrays [P, ...]."""
+    order = jnp.arange(len(x))
+    if len(x) > ANCHORS:
+        order = jax.random.permutation(jax.random.key(0), len(x))
+        order = order[jnp.argsort(~mask[order], stable=True)[:ANCHORS]]  # those in use first
+    anchors = Anchors(x[order], order, mask[order].astype(x.dtype))
+    rows = jnp.pad(jnp.arange(len(x)), (0, -len(x) % block)).reshape(-1, block)
+
+    def reduce(rows: jax.Array) -> Any:
+        d = pairwise(distance, x[rows], anchors.latents)
+        return tuple(each(d, rows, anchors) for each in reductions)
+
+    blocks = jax.lax.map(reduce, rows)
+    return jax.tree.map(lambda found: found.reshape(-1, *found.shape[2:])[: len(x)], blocks)
 
 
 def geometry(distance: Distance, x: jax.Array, mask: jax.Array) -> Geometry:
@@ -189,11 +215,13 @@ def geometry(distance: Distance, x: jax.Array, mask: jax.Array) -> Geometry:
     """
     chex.assert_rank([x, mask], [2, 1])
     size = jnp.sum(mask.astype(x.dtype))
-    total = jnp.where(mask, totals(distance, x, mask), 0.0)
+    if distance.totals is None:  # in one pass over the distances
+        total, (density, neighbours) = _by_blocks((_sum(mask), _nearest), distance, x, mask, BLOCK)
+    else:
+        total, (density, neighbours) = totals(distance, x, mask), local_density(distance, x, mask)
+    total, density = (jnp.where(mask, found, 0.0) for found in (total, density))
     scale = jnp.maximum(jnp.sum(total) / jnp.maximum(size * (size - 1.0), 1.0), 1e-12)
     zeros = jnp.zeros_like(total)
-    density, neighbours = local_density(distance, x, mask)
-    density = jnp.where(mask, density, 0.0)
     empty = zeros + jnp.inf
     return Geometry(total / scale, density / scale, neighbours, zeros, empty, scale, size, jnp.zeros(()))
 

@@ -9,8 +9,9 @@ Tasks of different data sets are padded to common shapes and stacked to a `Task`
 columns of the points that it labels, so any number of episodes may share one bank. Images are shared by all banks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 import chex
@@ -24,7 +25,8 @@ from jaxal.tasks import distances
 from jaxal.tasks.distances import Distance
 
 Result = TypeVar("Result")
-REFERENCES = 128  # random pool rows by which features are estimated; in a smaller pool some come more than once
+REFERENCES = 128  # of a pool; in a smaller one some come more than once
+BLOCK = 4096  # rows that are standardised at a time
 GRAM_LIMIT = 2**31  # bytes; a larger Gram matrix is not made, and columns are computed from the latents
 
 
@@ -45,7 +47,8 @@ class Task(NamedTuple):
 
     images: Images | None  # of all data sets, shared by all tasks and seeds
     image_rows: jax.Array  # [R] int32 places in `images.pixels`
-    gram: jax.Array | None  # [M, P, R] inner products of the pool's latents with all rows', of the whole bank
+    gram: jax.Array | None  # [M, P, P + S] inner products of latents, pool with pool and state rows, of the whole bank
+    holdout_gram: jax.Array | None  # [M, P, H] pool with hold-out rows: apart, as tasks on one pool may share the other
     latents: jax.Array | None  # [M, R, D] where there is no Gram matrix, and for solvers that need them
     index: jax.Array  # [] int32, the task's place in the bank
     pool_labels: jax.Array  # [P] int32; -1: padding
@@ -95,10 +98,35 @@ def for_each(function: Callable[..., Result], axes: Any, at_once: int | None) ->
     return run
 
 
+def lanes(seeds: int, episodes_at_once: int | None) -> list[slice]:
+    """Which of the seeds run side by side, lane after lane; `episodes_at_once` as a classifier says.
+
+    On an accelerator all do, by `vmap`. On a CPU each has a lane of its own: one program then runs every seed, so that
+    its results are the same to the last bit whether it has neighbours or not. Batched products of matrices, which
+    round otherwise than single ones, would not be faster there.
+    """
+    if episodes_at_once is None and jax.default_backend() != "cpu":
+        return [slice(0, seeds)]
+    return [slice(i, i + 1) for i in range(seeds)]
+
+
+def stretches(lengths: Iterable[int]) -> list[slice]:
+    """Consecutive slices of these lengths, such as the seeds of each lane."""
+    ends = np.cumsum([0, *lengths]).tolist()
+    return [slice(start, end) for start, end in pairwise(ends)]
+
+
+def over_lane(function: Callable, axes: Any, seeds: int) -> Callable:
+    """`function` over the seeds of a lane, side by side; a single one is spared the batch axis."""
+    return for_each(function, axes, None if seeds > 1 else 1)
+
+
 def fill(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     """`pool` [P, D] and `others` [., D] with missing values (NaN) replaced by the pool's median."""
-    filled = fill_missing(np.concatenate([pool, *others]), np.arange(len(pool)))
-    return np.split(filled.astype(np.float32), np.cumsum([len(pool), *map(len, others)])[:-1])
+    parts = (pool, *others)
+    if any(np.isnan(np.sum(part)) for part in parts):  # a twentieth of the time of looking at each
+        parts = np.split(fill_missing(np.concatenate(parts), np.arange(len(pool))), np.cumsum([*map(len, parts)])[:-1])
+    return [part.astype(np.float32, copy=False) for part in parts]
 
 
 def standardise(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
@@ -110,14 +138,27 @@ def standardise(pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     """
     parts = fill(pool, *others)
     mean, scale = location_and_scale(parts[0])
-    return [((x - mean) * scale).astype(np.float32) for x in parts]
+    return [scaled(part, mean, scale, np.empty(part.shape, np.float32)) for part in parts]
 
 
 def location_and_scale(pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What `standardise` subtracts from a pool [P, D] without missing values, and then multiplies by: [D], [D]."""
-    mean, deviation = pool.mean(0, dtype=np.float64), pool.std(0, dtype=np.float64)
+    mean = pool.mean(0, dtype=np.float64)
+    deviation = np.sqrt(sum(np.sum((block - mean) ** 2, 0) for block in _blocks(pool)) / len(pool))
     moving = deviation > ROUNDING * np.abs(mean)  # whatever the column's unit
     return mean, np.where(moving, 1.0 / np.where(moving, deviation, 1.0), 0.0) / np.sqrt(max(moving.sum(), 1))
+
+
+def scaled(x: np.ndarray, mean: np.ndarray, scale: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Writes (x - mean) * scale of rows [n, D] to `out` [n, D] float32; computed in float64, a block at a time."""
+    for block, written in zip(_blocks(x), _blocks(out), strict=True):
+        written[:] = (block - mean) * scale
+    return out
+
+
+def _blocks(rows: np.ndarray) -> list[np.ndarray]:
+    """Views of rows [n, D], so few at a time that a copy of them in float64 is small."""
+    return np.split(rows, range(BLOCK, len(rows), BLOCK))
 
 
 def make_task(
@@ -137,7 +178,7 @@ def make_task(
     Args:
       latents: [n, D] float32, of the whole data set.
       labels: [n] int32, 0..C-1 (-1 in rows that the task does not use).
-      rows: which rows are pool, state and hold-out.
+      rows: which rows are pool, state and hold-out; -1 among the hold-out rows is padding.
       distance: between latents.
       needs: of the classifier.
       shape: (P, S, H) to pad to; the task's own by default. State rows are never padded.
@@ -149,52 +190,107 @@ def make_task(
     own = (len(rows.pool), len(rows.state), len(rows.holdout))
     sizes = shape or own
     assert sizes[1] == own[1], "the number of state rows is part of the policy's input"
-    parts = (fill if needs.raw else standardise)(*(latents[r] for r in rows))
-    z = np.concatenate([np.pad(x, ((0, size - len(x)), (0, 0))) for x, size in zip(parts, sizes, strict=True)])
-    places = [np.pad(r, (0, size - len(r))) for r, size in zip(rows, sizes, strict=True)]
-    present = int(labels.max()) + 1
     pad = lambda x, size: np.pad(x, (0, size - len(x)), constant_values=-1).astype(np.int32)
-    pool_labels = pad(labels[rows.pool], sizes[0])
-    with_gram = needs.gram and 4 * sizes[0] * sum(sizes) <= gram_limit
-    with_latents = needs.latents or (needs.gram and (not with_gram or distance.from_inner is None))
-    gram, latent_rows, geometry, norms = _prepare(distance, sizes[0], with_gram, with_latents, z, pool_labels >= 0)
+    places = np.concatenate([pad(r, size) for r, size in zip(rows, sizes, strict=True)])
+    used = places >= 0
+    parts = (fill if needs.raw else standardise)(*(latents[r[r >= 0]] for r in rows))
+    z = np.zeros((len(places), latents.shape[1]), np.float32)
+    z[used] = np.concatenate(parts)
+    present = int(labels.max()) + 1
+    row_labels = np.where(used, labels[places], -1).astype(np.int32)
+    pool_labels = row_labels[: sizes[0]]
+    with_gram, with_latents = held(sizes, distance, needs, gram_limit)
+    grams, latent_rows, geometry, norms = _prepare(distance, sizes, with_gram, with_latents, z, pool_labels >= 0)
     task = Task(
         images=None,
-        image_rows=jnp.asarray(np.concatenate(places) + first_image, jnp.int32),
-        gram=gram,
+        image_rows=jnp.asarray(np.where(used, places, 0) + first_image, jnp.int32),
+        gram=grams[0],
+        holdout_gram=grams[1],
         latents=latent_rows,
         index=jnp.zeros((), jnp.int32),
         pool_labels=jnp.asarray(pool_labels),
-        holdout_labels=jnp.asarray(pad(labels[rows.holdout], sizes[2])),
+        holdout_labels=jnp.asarray(row_labels[sizes[0] + sizes[1] :]),
         class_mask=jnp.arange(classes or present) < present,
         geometry=geometry,
         norms=norms,
-        references=jnp.asarray(np.resize(np.random.default_rng(0).permutation(own[0]), REFERENCES), jnp.int32),
+        references=jnp.asarray(references(own[0])),
     )
     return jax.tree.map(lambda x: x[None], task)
 
 
+def references(pool: int) -> np.ndarray:
+    """Random rows of a pool of so many, by which features are estimated: [R] int32."""
+    return np.resize(np.random.default_rng(0).permutation(pool), REFERENCES).astype(np.int32)
+
+
+def held(
+    sizes: tuple[int, int, int], distance: Distance, needs: Needs, gram_limit: int = GRAM_LIMIT
+) -> tuple[bool, bool]:
+    """Whether tasks of these sizes (P, S, H) hold a Gram matrix, and whether latents."""
+    with_gram = needs.gram and 4 * sizes[0] * sum(sizes) <= gram_limit
+    return with_gram, needs.latents or (needs.gram and (not with_gram or distance.from_inner is None))
+
+
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _prepare(
-    distance: Distance, pool: int, with_gram: bool, with_latents: bool, z: jax.Array, mask: jax.Array
-) -> tuple[jax.Array | None, jax.Array | None, distances.Geometry, jax.Array]:
-    """Gram matrix, latents with the constant 1, geometry and norms of one task."""
+    distance: Distance,
+    sizes: tuple[int, int, int],
+    with_gram: bool,
+    with_latents: bool,
+    z: jax.Array,
+    mask: jax.Array,
+) -> tuple[tuple[jax.Array | None, jax.Array | None], jax.Array | None, distances.Geometry, jax.Array]:
+    """Gram matrices, latents with the constant 1, geometry and norms of one task."""
+    pool, state, _ = sizes
     z1 = jnp.concatenate([z, jnp.ones((len(z), 1), z.dtype)], 1)
-    gram = distances.inner(z1[:pool], z1) if with_gram else None
+    grams = (None, None)
+    if with_gram:
+        grams = distances.inner(z1[:pool], z1[: pool + state]), distances.inner(z1[:pool], z1[pool + state :])
     geometry = distances.geometry(distance, z[:pool], mask)
-    return gram, (z1 if with_latents else None), geometry, jnp.sum(z[:pool] ** 2, -1)
+    return grams, (z1 if with_latents else None), geometry, jnp.sum(z[:pool] ** 2, -1)
 
 
-def stack(tasks: list[Task]) -> Task:
-    """One bank of several banks of equal shapes, in their order."""
-    bank = jax.tree.map(lambda *xs: jnp.concatenate(xs), *tasks)
-    return bank._replace(index=jnp.arange(len(bank.index), dtype=jnp.int32))
+def stack(tasks: Iterable[Task], lead: tuple[int, ...]) -> Task:
+    """One bank of banks of one task, of equal shapes and in their order; every leaf has the leading axes `lead`.
+
+    Each is moved to its place as it comes, so that no more than one is held beside the bank.
+    """
+    bank: Any = None
+    for place, task in zip(np.ndindex(lead), tasks, strict=True):
+        if bank is None:
+            bank = jax.tree.map(lambda x: jnp.zeros((*lead, *x.shape[1:]), x.dtype), task)
+        bank = _put(bank, task, jnp.asarray(place, jnp.int32))
+    return bank._replace(index=jnp.broadcast_to(jnp.arange(lead[-1], dtype=jnp.int32), lead))
+
+
+@partial(jax.jit, donate_argnums=0)
+def _put(bank: Task, task: Task, place: jax.Array) -> Task:
+    """A bank with a task at `place` [axes] int32."""
+    return jax.tree.map(lambda into, new: into.at[tuple(place)].set(new[0]), bank, task)
+
+
+def scored_on(bank: Task, holdout: slice) -> Task:
+    """The same tasks, with some of their hold-out rows; what does not depend on these is shared, not copied."""
+    first = bank.image_rows.shape[-1] - bank.holdout_labels.shape[-1]
+
+    def some(rows: jax.Array, axis: int) -> jax.Array:
+        """Of [..., R, ...]: pool and state rows, and the chosen hold-out rows."""
+        before, after = jnp.split(rows, [first], axis)
+        return jnp.concatenate([before, jnp.take(after, np.arange(after.shape[axis])[holdout], axis)], axis)
+
+    return bank._replace(
+        image_rows=some(bank.image_rows, -1),
+        holdout_gram=None if bank.holdout_gram is None else bank.holdout_gram[..., holdout],
+        latents=None if bank.latents is None else some(bank.latents, -2),
+        holdout_labels=bank.holdout_labels[..., holdout],
+    )
 
 
 def select(bank: Task, index: jax.Array) -> Task:
     """The task at `index` [] int32 of a bank; Gram matrices, latents and images stay the bank's."""
-    small = jax.tree.map(lambda x: x[index], bank._replace(gram=None, latents=None, images=None))
-    return small._replace(gram=bank.gram, latents=bank.latents, images=bank.images, index=index)
+    whole = {name: getattr(bank, name) for name in ("images", "gram", "holdout_gram", "latents")}
+    small = jax.tree.map(lambda x: x[index], bank._replace(**dict.fromkeys(whole)))
+    return small._replace(**whole, index=index)
 
 
 def masked_logits(task: Task, logits: jax.Array) -> jax.Array:
@@ -205,8 +301,8 @@ def masked_logits(task: Task, logits: jax.Array) -> jax.Array:
 def columns(task: Task, picks: jax.Array) -> jax.Array:
     """Inner products of the latents of pool rows `picks` [N] int32 with those of all rows: [N, R] float32."""
     chex.assert_rank(picks, 1)
-    if task.gram is not None:
-        return task.gram[task.index, picks]
+    if task.gram is not None and task.holdout_gram is not None:
+        return jnp.concatenate([task.gram[task.index, picks], task.holdout_gram[task.index, picks]], -1)
     z = own_latents(task)
     return distances.inner(z[picks], z)
 

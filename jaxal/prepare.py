@@ -1,0 +1,159 @@
+"""What is decided before anything is computed: the rows of each part, the budget, and whether all of it can work.
+
+Labels and groups are all that is needed for that, so a mistake is told before an image is embedded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxal.build import learners, steps
+from jaxal.config import Config, SettingError
+from jaxal.data.dataset import Dataset
+from jaxal.data.splits import PARTS, SOURCE_PARTS, Split, check_parts, split_all
+from jaxal.mdp.metrics import REWARDS
+from jaxal.tasks.banks import Recipe, all_training_recipes
+
+STATE_ROWS = 30  # set aside by default
+STATE_SHARE = 5  # at most one row in so many
+BUDGET = 60  # labels by default
+LABELS_PER_CLASS = 3  # by default, where that is more
+FEW = 5  # test rows of a class, below which its share of the metrics is coarse
+
+
+class Prepared(NamedTuple):
+    """What is decided."""
+
+    config: Config  # nothing in it automatic any more that the policy or an episode depends on
+    splits: list[Split]  # of the data set that strategies are compared on, for each seed; empty without one
+    source_splits: list[tuple[Split, ...]]  # for each seed, of each data set that is trained on
+    notices: tuple[str, ...] = ()  # on the data set that strategies are compared on
+
+
+class Room(NamedTuple):
+    """Where episodes take place."""
+
+    where: str  # in words
+    classes: int
+    pool: int  # rows of the smallest pool there
+
+
+def prepare(config: Config, target: Dataset | None, sources: Sequence[Dataset]) -> Prepared:
+    """Cuts the data sets and settles what depends on their sizes.
+
+    Args:
+      config: settings.
+      target: the data set that strategies are compared on; None: only a policy is trained.
+      sources: data sets that a policy is trained on, `target` perhaps among them: it keeps one split, so that no row is
+        tested that was trained on. Without a target they are cut as if they were to be tested later.
+
+    Raises:
+      DataError, SettingError: one line, for data and settings that do not fit together.
+    """
+    config = _with_state_rows(config, [*([] if target is None else [target]), *sources])
+    splits = [] if target is None else split_all(config, target)
+    whole = lambda source: source is target or target is None
+    cuts = [splits if s is target else split_all(config, s, train_only=not whole(s)) for s in sources]
+    for source, cut in zip(sources, cuts, strict=True):
+        check_parts(source, cut[0], PARTS if whole(source) else SOURCE_PARTS)
+    rooms = []
+    if target is not None:
+        check_parts(target, splits[0], PARTS)
+        rooms.append(Room(target.name, len(target.classes), min(len(parts.pool) for parts in splits)))
+    source_splits = list(zip(*cuts, strict=True))
+    if sources:
+        recipes = [r for bank in all_training_recipes(config, sources, source_splits) for r in bank]
+        classes = max(len(source.classes) for source in sources)
+        rooms.append(Room("the smallest training task", classes, min(len(recipe.pool) for recipe in recipes)))
+    config = _with_budget(config, rooms)
+    for room in rooms:
+        check_room(config, room)
+    if sources:
+        _check_reward(config, recipes, rooms[-1].classes)
+    if sources and "ddqn" in learners(config):
+        _check_replay(config, steps(config, rooms[-1].classes), len(recipes) // config.evaluation.seeds)
+    return Prepared(config, splits, source_splits, () if target is None else remarks(target, splits))
+
+
+def _with_state_rows(config: Config, datasets: Sequence[Dataset]) -> Config:
+    """The config with the number of state rows decided: one for all data sets, as it is part of a policy's input."""
+    if config.split.state:
+        return config
+    rows = max(1, min(STATE_ROWS, min(map(len, datasets)) // STATE_SHARE))
+    return replace(config, split=replace(config.split, state=rows))
+
+
+def _with_budget(config: Config, rooms: Sequence[Room]) -> Config:
+    """The config with the budget decided."""
+    settings = config.environment
+    if settings.budget:
+        return config
+    firsts = [max(settings.initial, room.classes) for room in rooms]
+    wanted = max(BUDGET, LABELS_PER_CLASS * max(firsts))
+    least = max(firsts) + settings.batch  # one step
+    budget = max(least, min(wanted, *(room.pool // 2 for room in rooms)))
+    return replace(config, environment=replace(settings, budget=budget))
+
+
+def check_room(config: Config, room: Room) -> None:
+    """That an episode has at least one step, and a pool that lasts for all of them.
+
+    Raises:
+      SettingError: one line.
+    """
+    steps(config, room.classes)
+    budget = config.environment.budget
+    if budget > room.pool:
+        fact = f"is {budget}; it must be at most {room.pool}, the pool rows of {room.where}"
+        raise SettingError("environment", "budget", fact)
+
+
+def _check_replay(config: Config, count: int, tasks: int) -> None:
+    """That what is stored at once, by episodes of `count` steps on so many tasks, has room in the replay buffer.
+
+    Raises:
+      SettingError: one line.
+    """
+    settings, capacity = config.train, config.agent.replay_capacity
+    most = capacity // count
+    stored = {"episodes": settings.episodes, "warm_start_episodes": settings.warm_start_episodes, "tasks": tasks}
+    for name, episodes in stored.items():
+        if episodes > most:
+            why = f"{count} steps each, and a replay buffer of {capacity:,} (agent.replay_capacity)"
+            raise SettingError("train", name, f"makes {episodes} episodes at once; it must be at most {most}: {why}")
+
+
+def _check_reward(config: Config, recipes: Sequence[Recipe], classes: int) -> None:
+    """That the reward can be had from the reward rows of every training task: an average over one class cannot.
+
+    Raises:
+      SettingError: one line.
+    """
+    name = config.environment.reward
+    for recipe in recipes:
+        labels = recipe.labels[recipe.holdouts[0]]
+        if len(np.unique(labels)) > 1:
+            continue
+        if np.isnan(REWARDS[name](jnp.zeros((len(labels), classes)), jnp.asarray(labels))):
+            fact = f"is {name}, and the {len(labels)} reward rows of a training task are of one class; take accuracy"
+            raise SettingError("environment", "reward", f"{fact}, or more rows for --split.reward")
+
+
+def remarks(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
+    """What the test rows cannot tell, in lines: classes without rows, and with few.
+
+    Counts are the smallest over the seeds.
+    """
+    counts = np.min([np.bincount(dataset.labels[s.test], minlength=len(dataset.classes)) for s in splits], 0)
+    named = lambda rows: ", ".join(f"{dataset.classes[i]} ({counts[i]})" for i in np.flatnonzero(rows))
+    found = []
+    if (absent := counts == 0).any():
+        left = int(np.sum(~absent))
+        rest = f"are means over the other {left}" if left > 1 else "cannot be had"
+        found.append(f"no test row of {named(absent)}: balanced accuracy, macro-F1 and AUROC {rest}")
+    if (few := (counts > 0) & (counts < FEW)).any():
+        found.append(f"fewer than {FEW} test rows of {named(few)}: averages over the classes are coarse")
+    return tuple(found)
