@@ -1,7 +1,7 @@
 """Features of candidates in view of the pool, and the summary of a state, against NumPy in float64."""
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import jax
@@ -15,7 +15,6 @@ from jaxal.config import EnvironmentConfig
 from jaxal.mdp.look import FAR, L2, Look
 from jaxal.mdp.observation import Observation
 from jaxal.mdp.pool_features import POOL_FEATURES, SUMMARIES, features_of, summary_of
-from jaxal.tasks.inverse import positive_inverse
 
 POOL, STATE, BATCH, PENDING = 90, 5, 3, 2
 FEATURES, SUMMARY = tuple(POOL_FEATURES), tuple(SUMMARIES)
@@ -228,11 +227,3 @@ def test_features_are_finite_while_little_is_known():
     state = world.environment.reset(world.task, world.initial(3), jax.random.key(0))
     observation = world.environment.observe(world.task, state, jnp.arange(POOL, dtype=jnp.int32))
     chex.assert_tree_all_finite(looked(observation))
-
-
-@pytest.mark.parametrize("size", [1, 7, 64, 65, 150])
-def test_the_inverse_of_a_kernel(size):
-    z: Any = np.random.default_rng(0).normal(size=(size, 30)) / 30**0.5
-    kernel = z @ z.T + 1 + 2 * L2 * np.eye(size)
-    found = jax.jit(positive_inverse)(jnp.asarray(kernel, jnp.float32))
-    np.testing.assert_allclose(found, np.linalg.inv(kernel), atol=1e-3)
