@@ -135,7 +135,7 @@ def evaluate_all(
       ValueError: when a classifier's logits are no longer finite.
     """
     evaluate = make_evaluation(environment, contenders, starts)
-    sizes = [len(bank.index) for bank in banks]
+    sizes = [len(bank.number) for bank in banks]
     run = jax.jit(over_lane(evaluate, (None, 0, SEEDS, 0), sizes[0]))
     params = {name: contender.params for name, contender in contenders.items()}
     own = lambda lane: jax.tree.map(lambda x: x[lane], params)
