@@ -73,6 +73,18 @@ def learners(config: Config) -> list[str]:
     return [name for name in LEARNERS if name in expand(config.evaluation.strategies)]
 
 
+def without_learners(config: Config) -> Config:
+    """The config with those strategies alone that need no training.
+
+    Raises:
+      SettingError: when there are none.
+    """
+    kept = tuple(name for name in expand(config.evaluation.strategies) if name not in LEARNERS)
+    if not kept:
+        raise SettingError("evaluation", "strategies", "names only strategies that are trained; name others too")
+    return replace(config, evaluation=replace(config.evaluation, strategies=kept))
+
+
 def steps(config: Config, classes: int) -> int:
     """Steps of an episode: as many whole ones as the budget has room for.
 

@@ -417,6 +417,8 @@ class EvaluationConfig(Settings):
     """strategies, by name (`jaxal list strategies`), or all"""
     target_accuracy: float = 0.0
     """report the labels needed for this accuracy; 0: 90% of the way from the mean start to the best mean end"""
+    pretrained: str = ""
+    """policy file of the strategy `pretrained` (`jaxal card` describes one); empty: the package's own"""
 
     def check(self) -> None:
         """See `Settings`."""

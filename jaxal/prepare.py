@@ -15,6 +15,7 @@ from jaxal.config import Config, SettingError
 from jaxal.data.dataset import Dataset
 from jaxal.data.splits import PARTS, SOURCE_PARTS, Split, check_parts, split_all
 from jaxal.mdp.metrics import REWARDS
+from jaxal.policies import expand, pretrained
 from jaxal.tasks.banks import Recipe, all_training_recipes
 
 STATE_ROWS = 30  # set aside by default
@@ -76,7 +77,16 @@ def prepare(config: Config, target: Dataset | None, sources: Sequence[Dataset]) 
         _check_reward(config, recipes, rooms[-1].classes)
     if sources and "ddqn" in learners(config):
         _check_replay(config, steps(config, rooms[-1].classes), len(recipes) // config.evaluation.seeds)
-    return Prepared(config, splits, source_splits, () if target is None else remarks(target, splits))
+    notices = () if target is None else (*remarks(target, splits), *_met_before(config, target))
+    return Prepared(config, splits, source_splits, notices)
+
+
+def _met_before(config: Config, target: Dataset) -> tuple[str, ...]:
+    """A line where the pretrained policy was trained on this data set."""
+    if "pretrained" not in expand(config.evaluation.strategies):
+        return ()
+    name = pretrained.named(config.evaluation.pretrained).seen(target.inputs, target.labels)
+    return (f"the pretrained policy was trained on this data set ({name}): its curve is not zero-shot",) if name else ()
 
 
 def _with_state_rows(config: Config, datasets: Sequence[Dataset]) -> Config:

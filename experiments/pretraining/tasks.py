@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from jaxal.data.dataset import Dataset
 from jaxal.data.load import load
 from jaxal.data.splits import Rows
+from jaxal.seals import fingerprint
 from jaxal.tasks.banks import Sources
 from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import Needs, make_task, stack
@@ -61,9 +63,16 @@ class Drawn(NamedTuple):
 
 
 @cache
+def fingerprint_of(name: str, folder: Path) -> str:
+    """What stands for a data set in the card of a policy; see `Pretrained.seen`."""
+    dataset = _load(name, folder)
+    return fingerprint(dataset.inputs, dataset.labels)
+
+
+@cache
 def read(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Latents [n, D] float32, and labels [n]."""
-    dataset = load(str(folder / SETS[name]) if SETS[name] else name)
+    dataset = _load(name, folder)
     return np.asarray(dataset.inputs, np.float32), dataset.labels
 
 
@@ -91,6 +100,10 @@ def draw(name: str, rng: np.random.Generator, folder: Path) -> Drawn:
     numbers = np.searchsorted(present, labels[used]).astype(np.int32)
     places = np.arange(len(used))
     return Drawn(some.astype(np.float32), numbers, Rows(places[: len(pool)], places[:1], places[len(pool) :]))
+
+
+def _load(name: str, folder: Path) -> Dataset:
+    return load(str(folder / SETS[name]) if SETS[name] else name)
 
 
 @threadpool_limits.wrap(limits=1)

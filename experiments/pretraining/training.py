@@ -16,7 +16,7 @@ from jaxal.policies.counterfactual import Play
 from jaxal.policies.gain_training import Snapshot, explains, make_play, own_share
 from jaxal.policies.learner import NO_HOOKS, Hooks, Learned
 from jaxal.presets import default
-from pretraining.tasks import CLASSES, SYNTHETIC, fresh
+from pretraining.tasks import CLASSES, SYNTHETIC, fingerprint_of, fresh
 
 KINDS = {
     "one": (0.60, {}),
@@ -73,7 +73,7 @@ def train(
         hooks.save(i + 1, Snapshot([state], np.array(i + 1, np.int32), losses))
         hooks.progress(i + 1, config.iterations, f"loss {np.mean(losses[max(i - 19, 0) : i + 1]):.3f}")
     report = {
-        "sets": list(names),
+        "data": {name: fingerprint_of(name, folder) for name in names},
         "synthetic_share": synthetic_share,
         "seed": seed,
         "iterations": config.iterations,

@@ -11,21 +11,24 @@ import jax
 import numpy as np
 
 from jaxal import seeds
-from jaxal.build import allowed_strategies, classifier_for, learners, resolved
+from jaxal.build import allowed_strategies, classifier_for, learners, resolved, without_learners
 from jaxal.cli import listing, plan, resumable, run_folders
-from jaxal.cli.flags import Embed, Evaluate, List, Report, Request, Run
-from jaxal.config import Config, SettingError
+from jaxal.cli.flags import Card, Embed, Evaluate, List, Report, Request, Run
+from jaxal.config import PARTS, Config, SettingError
 from jaxal.data.dataset import DataError, Dataset, Embedded
 from jaxal.data.splits import Split
 from jaxal.encoders.latents import Read, open_dataset, read, with_noise
 from jaxal.experiment import check_memory, data_fingerprint, labels_of_training, results_of
 from jaxal.files import write_whole
+from jaxal.policies import pretrained
 from jaxal.prepare import prepare
+from jaxal.presets import default
 from jaxal.report import pages, provenance, terminal
 from jaxal.report.asked import Asked, read_config
 from jaxal.report.results import Results
 from jaxal.seals import fingerprint
 
+PRETRAINED = Path("pretrained")  # stands for the policy that comes with the package
 FULL = ("RESOURCE_EXHAUSTED", "Out of memory")  # how XLA tells it, on GPUs and on CPUs
 OUT_OF_MEMORY = (
     "out of memory; take less at once: with --classifier finetune smaller --finetune.episodes-at-once, .minibatch or "
@@ -45,6 +48,8 @@ def execute(request: Request, command: str) -> None:
     elif isinstance(request, List):
         _run_plugins(request.plugins)
         print("\n".join(listing.lines(request.kind)))
+    elif isinstance(request, Card):
+        print("\n".join(pretrained.named(request.file).described()))
     else:
         _compute(request, command)
 
@@ -79,6 +84,8 @@ def _run_plugins(plugins: Sequence[Path]) -> None:
 def run(request: Run, command: str) -> None:
     """Trains, compares and writes a run folder."""
     config = resolved(request.config)
+    if request.no_train:
+        config = without_learners(config)
     if request.plan:
         print("\n".join(plan.describe(request)))
         return
@@ -125,7 +132,11 @@ def run(request: Run, command: str) -> None:
 
 
 def evaluate(request: Evaluate, command: str) -> None:
-    """Compares the policies of a saved run on a data set."""
+    """Compares the policies of a saved run, or the package's, on a data set."""
+    if request.policy == PRETRAINED and not request.policy.exists():
+        config = _overridden(default(), request)
+        same = {name: getattr(request, name) for name in ("dataset", "out", "resume", "plugins")}
+        return run(Run(no_train=True, **same, **{part: getattr(config, part) for part in PARTS}), command)
     saved = read_config(request.policy)
     config = resolved(_overridden(saved.config, request))
     saved_learned = learners(resolved(saved.config))

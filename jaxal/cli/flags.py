@@ -10,6 +10,7 @@ from jaxal.config import (
     PARTS,
     AgentConfig,
     Config,
+    CounterfactualConfig,
     EnvironmentConfig,
     EvaluationConfig,
     FinetuneConfig,
@@ -48,6 +49,8 @@ class Run:
     """folder to write"""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """go on with the interrupted run in the folder"""
+    no_train: tyro.conf.FlagCreatePairsOff[bool] = False
+    """train nothing: the learned policy is `pretrained`, which comes with the package"""
     plan: tyro.conf.FlagCreatePairsOff[bool] = False
     """with --classifier finetune: say what memory, operations and time it takes on a GPU, and run nothing"""
     gpu_memory: float = 80.0
@@ -60,6 +63,7 @@ class Run:
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    counterfactual: CounterfactualConfig = field(default_factory=CounterfactualConfig)
 
     @property
     def config(self) -> Config:
@@ -75,7 +79,7 @@ class Evaluate:
     """
 
     policy: Path
-    """folder that `jaxal run` wrote"""
+    """folder that `jaxal run` wrote, or `pretrained`: the policy that comes with the package"""
     dataset: str = "digits"
     """as for `jaxal run`"""
     out: Annotated[Path | None, _optional("runs/ and the two names")] = None
@@ -137,4 +141,12 @@ class List:
     """Python files that are run first; what they register is listed too"""
 
 
-Request = Run | Evaluate | Embed | Report | List
+@dataclass(frozen=True)
+class Card:
+    """Say where a pretrained policy comes from: data, protocol, where it wins and where it does not."""
+
+    file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE.npz")] = ""
+    """a policy file; by default the package's own"""
+
+
+Request = Run | Evaluate | Embed | Report | List | Card

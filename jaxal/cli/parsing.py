@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from jaxal.cli.flags import FLAT, Embed, Evaluate, List, Report, Request, Run
+from jaxal.cli.flags import FLAT, Card, Embed, Evaluate, List, Report, Request, Run
 from jaxal.cli.label_flags import LABEL_COMMANDS, LabelRequest, Next
 from jaxal.config import PARTS, InputsConfig, SettingError
 from jaxal.files import expanded
@@ -20,6 +20,7 @@ COMMANDS: dict[str, type[Request | Next]] = {
     "embed": Embed,
     "report": Report,
     "list": List,
+    "card": Card,
     "next": Next,
 }
 Asked = TypeVar("Asked", bound=Request | LabelRequest)

@@ -86,7 +86,7 @@ STRATEGIES: Registry[Strategy] = Registry(
             kind="learned",
             label="pretrained",
             sequential=True,
-            prepare=lambda setting: pretrained.shipped().judge,
+            prepare=lambda setting: pretrained.named(setting.config.evaluation.pretrained).judge,
             colour="#D62728",
             about="the policy that comes with the package, trained on other data sets (`jaxal card`)",
         ),

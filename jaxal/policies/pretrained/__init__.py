@@ -1,6 +1,5 @@
 """Policies in a file: parameters, what they look at, and a card that says where they come from."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -11,9 +10,10 @@ import jax
 import numpy as np
 
 from jaxal.config import CounterfactualConfig
-from jaxal.files import write_npz
+from jaxal.files import expanded, write_npz
 from jaxal.policies.gain_network import Params, judging, param_shapes
 from jaxal.policies.sight import Names
+from jaxal.seals import fingerprint
 
 SHIPPED = Path(__file__).parent / "policy.npz"
 LARGEST = 1 << 24  # bytes of a policy file
@@ -45,14 +45,35 @@ class Pretrained:
         """Parameters for `gain_network.judged`."""
         return judging(CounterfactualConfig(hidden=self.hidden), self.names, self.params)
 
+    def seen(self, inputs: np.ndarray, labels: np.ndarray) -> str:
+        """The name of the data set that the policy was trained on, if it is this one, or "".
+
+        Args:
+          inputs: [n, ...] of a data set.
+          labels: [n].
+        """
+        here = fingerprint(inputs, labels)
+        return next((name for name, there in self.card["data"].items() if there == here), "")
+
+    def described(self) -> list[str]:
+        """The card, in lines."""
+        lines = [f"fingerprint: {self.fingerprint}", f"numbers: {sum(x.size for x in jax.tree.leaves(self.params)):,}"]
+        for name, value in self.card.items():
+            if isinstance(value, dict):
+                value = ", ".join(f"{key} {each}" for key, each in value.items() if name != "data") or ", ".join(value)
+            elif isinstance(value, list):
+                value = ", ".join(map(str, value))
+            lines.append(f"{name.replace('_', ' ')}: {value}")
+        return lines
+
 
 def save(path: Path, params: Params, names: Names, hidden: tuple[int, ...], card: dict[str, Any]) -> str:
     """Writes a policy file and returns its fingerprint."""
     arrays = _flat(params)
-    print_ = _fingerprint(arrays)
-    facts = {"names": names._asdict(), "hidden": hidden, "card": card, "fingerprint": print_}
+    found = _fingerprint(arrays)
+    facts = {"names": names._asdict(), "hidden": hidden, "card": card, "fingerprint": found}
     write_npz(path, {**arrays, "facts": np.array(json.dumps(facts))})
-    return print_
+    return found
 
 
 def load(path: Path = SHIPPED) -> Pretrained:
@@ -87,9 +108,13 @@ def load(path: Path = SHIPPED) -> Pretrained:
 
 
 @cache
-def shipped() -> Pretrained:
-    """The policy that comes with the package."""
-    return load()
+def named(path: str = "") -> Pretrained:
+    """The policy in a file, read once; by default the one that comes with the package.
+
+    Raises:
+      PolicyFileError: see `load`.
+    """
+    return load(expanded(path) if path else SHIPPED)
 
 
 def _flat(params: Any) -> dict[str, Any]:
@@ -98,9 +123,4 @@ def _flat(params: Any) -> dict[str, Any]:
 
 
 def _fingerprint(arrays: dict[str, Any]) -> str:
-    total = hashlib.blake2b(digest_size=16)
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        total.update(f"{name} {array.dtype} {array.shape}".encode())
-        total.update(array.tobytes())
-    return total.hexdigest()
+    return fingerprint(*(part for name in sorted(arrays) for part in (name, arrays[name])))
