@@ -162,7 +162,9 @@ def explained(values: np.ndarray, gains: np.ndarray, mask: np.ndarray) -> dict[s
 
     Values and gains are compared within states; the scale of the values is fitted.
     """
-    weights = mask / np.maximum(mask.sum(-1, keepdims=True), 1)
+    some = mask.any(-1)
+    values, gains, mask = values[some], gains[some], mask[some]
+    weights = mask / mask.sum(-1, keepdims=True)
     centre = lambda x: np.where(mask, x - (weights * x).sum(-1, keepdims=True), 0.0)
     a, g = centre(values), centre(gains)
     r2 = (a * g).sum() ** 2 / max((a**2).sum() * (g**2).sum(), 1e-12)
