@@ -28,7 +28,7 @@ from jaxal.experiment import (
 from jaxal.files import write_json
 from jaxal.policies import checkpoint
 from jaxal.policies.checkpoint import CheckpointError
-from jaxal.policies.learner import Hooks
+from jaxal.policies.learner import Hooks, Progress
 from jaxal.report import results, terminal
 from jaxal.report.asked import origin
 from jaxal.report.reading import read_json
@@ -66,6 +66,19 @@ def learn(
         except CheckpointError as error:
             terminal.notice(f"{error}; trained again")
     snapshots, made_from = folder / SNAPSHOTS, str(origin(folder))
+    with terminal.progress("training") as progress:
+        hooks = snapshot_hooks(snapshots, made_from, progress)
+        learned = train_policies(config, sources_for(config, sources, splits), hooks)
+    policies = {name: found.params for name, found in learned.items()}
+    told = next((found.report for found in learned.values() if found.report), {})
+    write_json(report, told)
+    checkpoint.save(policy, policies, made_from, beside=[report])
+    shutil.rmtree(snapshots, ignore_errors=True)
+    return policies, told
+
+
+def snapshot_hooks(snapshots: Path, made_from: str, progress: Progress) -> Hooks:
+    """Hooks that keep the last snapshots of training in a folder, and go on from the newest that is whole."""
     last_saved = time.monotonic()
 
     def save(done: int, snapshot: Any) -> None:
@@ -86,14 +99,7 @@ def learn(
                 checkpoint.remove(place)
         return None
 
-    with terminal.progress("training") as progress:
-        learned = train_policies(config, sources_for(config, sources, splits), Hooks(progress, resume, save))
-    policies = {name: found.params for name, found in learned.items()}
-    told = next((found.report for found in learned.values() if found.report), {})
-    write_json(report, told)
-    checkpoint.save(policy, policies, made_from, beside=[report])
-    shutil.rmtree(snapshots, ignore_errors=True)
-    return policies, told
+    return Hooks(progress, resume, save)
 
 
 def load_policies(config: Config, folder: Path, seeds: int, classes: int) -> Policies:

@@ -1,0 +1,48 @@
+"""Trains the policy that comes with the package, or one that has not met some data sets.
+
+    python experiments/pretrain.py --data ../shared/data
+    python experiments/pretrain.py --data ../shared/data --leave-out texture80 splice vehicle --out left_out.npz
+
+An interrupted command goes on when it is given again. The same command gives the same policy on the same machine; the
+bundled digits, breast-cancer and wine are always left out, with MNIST, which is digits too.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from pretraining.tasks import SETS, without
+from pretraining.training import settings, train
+
+from jaxal.cli.resumable import snapshot_hooks
+from jaxal.policies import pretrained
+from jaxal.policies.gain_training import NAMES
+from jaxal.report import terminal
+from jaxal.seals import fingerprint
+
+BUNDLED = ("digits", "breast-cancer", "wine")
+
+
+def main() -> None:
+    """Trains, and writes the policy file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of real data")
+    parser.add_argument("--leave-out", nargs="*", default=[], choices=[*SETS], help="besides the bundled ones")
+    parser.add_argument("--iterations", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=pretrained.SHIPPED, help="policy file to write")
+    given = parser.parse_args()
+    names = without(*BUNDLED, *given.leave_out)
+    config = settings(given.iterations)
+    snapshots = given.out.with_suffix(".snapshots")
+    made_from = fingerprint(repr((names, config, given.seed)))
+    with terminal.progress("pretraining") as progress:
+        hooks = snapshot_hooks(snapshots, made_from, progress)
+        learned = train(names, config, given.seed, given.data, hooks=hooks)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    print(pretrained.save(given.out, learned.params, NAMES, config.hidden, learned.report))
+    shutil.rmtree(snapshots, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
