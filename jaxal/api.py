@@ -147,7 +147,7 @@ def _constant(registry: Registry[Any]) -> str:
 
 @pinned()
 def train(data: Data | list[Data], config: Config | None = None, *, progress: bool = True, **settings: Any) -> Policy:
-    """Trains a double DQN for every seed.
+    """Trains a policy for every seed: the first of the config's strategies that learn.
 
     It is trained on the source pool of each seed's split, and `compare` takes another pool and other rows of the same
     split, so that a policy may honestly be compared on the data set that it was trained on.
@@ -161,8 +161,8 @@ def train(data: Data | list[Data], config: Config | None = None, *, progress: bo
     Raises:
       DataError, SettingError: one line, for what cannot be used.
     """
-    settings = {"strategies": ("ddqn",), **settings}
     made = resolved(configure(config=config, **settings))
+    made = resolved(configure(config=made, strategies=tuple(learners(made)[:1])))
     opened = [_dataset(each, made) for each in (data if isinstance(data, list) else [data])]
     prepared = prepare(made, None, opened)
     made, cuts = prepared.config, prepared.source_splits

@@ -389,6 +389,9 @@ class CounterfactualConfig(Settings):
     learning_rate: float = 1e-3
     """of AdamW, falling to a fiftieth by a cosine"""
     weight_decay: float = 0.01
+    start: Literal["pretrained", "random"] = "pretrained"
+    """parameters that training begins with. With those of the pretrained policy (`evaluation.pretrained`), they are
+    also what is used where they validate better than what was learned"""
     gamma: float = 0.0
     """discount; above 0, the double-Q value of the next recorded state is added to the gain of the label taken"""
 

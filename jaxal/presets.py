@@ -1,6 +1,15 @@
 """Settings that go together: the paper's, and the steadiest found. A preset is a function that returns a config."""
 
-from jaxal.config import PAPER_FEATURES, AgentConfig, Config, EnvironmentConfig, ProbeConfig, TrainConfig
+from jaxal.config import (
+    PAPER_FEATURES,
+    AgentConfig,
+    Config,
+    CounterfactualConfig,
+    EnvironmentConfig,
+    EvaluationConfig,
+    ProbeConfig,
+    TrainConfig,
+)
 
 STRATEGY = "typical_uncertainty"  # that suggests what to label next, where no other is named
 DEFAULT_FEATURES = (
@@ -13,6 +22,8 @@ DEFAULT_FEATURES = (
     "log_typicality",
     "uncertain_typicality",
 )
+PAPER_STRATEGIES = ("random", "margin", "entropy", "least_confidence", "average_confidence")
+HERDING = ("max_herding", "uherding", "reach_herding", "local_herding", "typical_herding", "chord_herding")
 
 
 def paper() -> Config:
@@ -22,6 +33,7 @@ def paper() -> Config:
         environment=EnvironmentConfig(batch_selection="top_n", standardise=False),
         agent=AgentConfig(replay="prioritised"),
         train=TrainConfig(episodes=10, iterations=40),
+        evaluation=EvaluationConfig(strategies=("ddqn", "untrained_q", *PAPER_STRATEGIES)),
     )
 
 
@@ -55,6 +67,13 @@ def default() -> Config:
             task_pool=800,
             patience=0,
             validation_every=10,
+        ),
+        counterfactual=CounterfactualConfig(iterations=12, updates=40, learning_rate=3e-4),
+        evaluation=EvaluationConfig(
+            strategies=(
+                *("counterfactual", "pretrained", *PAPER_STRATEGIES, "power_margin", "k_center"),
+                *("typicality", "typical_uncertainty", "typiclust", "badge", "bait", *HERDING, "balanced_oracle"),
+            )
         ),
     )
 

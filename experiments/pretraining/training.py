@@ -58,7 +58,7 @@ def train(
     keys = jax.random.split(jax.random.key(seed), config.iterations + 1)
     tasks = lambda i: fresh(weighted, config.episodes, seed * 100_003 + i, folder)
     began = time.perf_counter()
-    init = jax.jit(partial(counterfactual.init, plays["one"]))
+    init = jax.jit(partial(counterfactual.init, plays["one"], None))
     steps = {name: jax.jit(partial(counterfactual.iterate, play), donate_argnums=0) for name, play in plays.items()}
     losses = np.full(config.iterations, np.nan, np.float32)
     first = tasks(0)

@@ -140,8 +140,8 @@ def evaluate(request: Evaluate, command: str) -> None:
     saved = read_config(request.policy)
     config = resolved(_overridden(saved.config, request))
     saved_learned = learners(resolved(saved.config))
-    if "ddqn" not in config.evaluation.strategies:
-        raise ValueError("--strategies must hold ddqn, the policy to be evaluated")
+    if not set(saved_learned) & set(config.evaluation.strategies):
+        raise ValueError(f"--strategies must hold {' or '.join(saved_learned)}, the policy to be evaluated")
     for name in set(learners(config)) - set(saved_learned):
         raise ValueError(f"--strategies holds {name}, for which {request.policy} has no policy; leave it out")
     seeds_asked, seeds_saved = config.evaluation.seeds, saved.config.evaluation.seeds

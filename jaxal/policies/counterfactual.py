@@ -221,13 +221,18 @@ def learn_from(play: Play, state: TrainState, updates: int, key: chex.PRNGKey) -
     return state._replace(agent=agent), jnp.mean(losses)
 
 
-def init(play: Play, sources: Sources, key: chex.PRNGKey) -> TrainState:
-    """An untrained agent, and a buffer with a first iteration's decisions of the rules. Consumes the key."""
+def init(play: Play, start: Params | None, sources: Sources, key: chex.PRNGKey) -> TrainState:
+    """An agent, untrained or as `start`, and a buffer with a first iteration's decisions of the rules.
+
+    Consumes the key.
+    """
     first_key, agent_key, play_key = jax.random.split(key, 3)
     blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), param_shapes(play.config, play.names))
     tasks = jax.random.randint(first_key, (play.config.episodes,), 0, len(sources.dataset))
     decisions = collect(play, blank, sources.bank, tasks, jnp.float32(0.0), play_key)
     agent = play.agent.init(agent_key, decisions.sight, decisions.mask)
+    if start is not None:
+        agent = agent._replace(params=start, target_params=start)
     buffer = make_buffer(play.config)
     empty = buffer.init(jax.tree.map(lambda x: x[0], decisions))
     return TrainState(agent, buffer.add(empty, decisions))

@@ -14,9 +14,10 @@ import numpy as np
 from jaxal.classifiers import CLASSIFIERS
 from jaxal.config import Config, SettingError
 from jaxal.mdp.environment import Environment, make_environment
-from jaxal.policies import counterfactual
+from jaxal.policies import counterfactual, pretrained
 from jaxal.policies.counterfactual import Play, TrainState
-from jaxal.policies.gain_network import Params, explained, make_gain_agent, param_shapes
+from jaxal.policies.gain_network import Judge, Params, explained, make_gain_agent, param_shapes
+from jaxal.policies.iteration import mean_accuracies
 from jaxal.policies.learner import Hooks, Learned
 from jaxal.policies.sight import Names
 from jaxal.report.statistics import rounded
@@ -69,18 +70,18 @@ def learn(
     config: Config, environment: Environment, sources: Sequence[Sources], keys: chex.PRNGKey, hooks: Hooks
 ) -> Learned:
     """A policy for every seed. See `Learner`."""
-    del environment  # training has its own, which begins and ends elsewhere
     settings = config.counterfactual
     lanes = stretches(len(own.dataset) for own in sources)
     play = make_play(config, sources[0].bank.class_mask.shape[-1])
+    start = beginning(config)
     keys = jax.vmap(lambda key: jax.random.split(key, settings.iterations + 1))(keys)
     began = time.perf_counter()
-    init, iterate, shapes_ = _compile(play, sources[0], keys[lanes[0]])
+    init, iterate, shapes_ = _compile(play, start, sources[0], keys[lanes[0]])
     compiled = time.perf_counter()
     losses = np.full((settings.iterations, lanes[-1].stop), np.nan, np.float32)
     found = hooks.resume(Snapshot([shapes_] * len(lanes), np.zeros((), np.int32), losses))
     if found is None:
-        states, done = [init(own, keys[lane, 0]) for own, lane in zip(sources, lanes, strict=True)], 0
+        states, done = [init(start, own, keys[lane, 0]) for own, lane in zip(sources, lanes, strict=True)], 0
     else:
         states, done, losses = list(found.states), int(found.iteration), np.array(found.losses)
     for i in range(done, settings.iterations):
@@ -91,7 +92,7 @@ def learn(
             raise ValueError(f"the loss is not finite after iteration {i + 1}; take a smaller learning rate")
         hooks.save(i + 1, Snapshot(states, np.array(i + 1, np.int32), losses))
         hooks.progress(i + 1, settings.iterations, f"loss {losses[i].mean():.3f}")
-    params = jax.device_get([state.agent.params for state in states])
+    params: Any = jax.tree.map(lambda *x: jnp.concatenate(x), *(state.agent.params for state in states))
     report = {
         "iterations": settings.iterations,
         "episodes": (settings.iterations + 1) * settings.episodes,
@@ -103,16 +104,69 @@ def learn(
         "losses": rounded(losses),
         "explains": explains(play, jax.tree.map(lambda x: x[0], states[0])),
     }
-    return Learned(jax.tree.map(lambda *x: np.concatenate(x), *params), report)
+    if start is not None:
+        params, report["validation"] = better(config, environment, sources, start, params)
+    return Learned(jax.device_get(params), report)
 
 
-def _compile(play: Play, sources: Sources, keys: chex.PRNGKey) -> tuple[Any, Any, TrainState]:
+def beginning(config: Config) -> Params | None:
+    """The parameters that training begins with; None: random ones.
+
+    Raises:
+      SettingError: where the pretrained policy is another network.
+    """
+    settings = config.counterfactual
+    if settings.start == "random":
+        return None
+    policy = pretrained.named(config.evaluation.pretrained)
+    if policy.names != NAMES or policy.hidden != settings.hidden:
+        fact = "is 'pretrained', which has other features or layers; take random"
+        raise SettingError("counterfactual", "start", fact)
+    return jax.tree.map(jnp.asarray, policy.params)
+
+
+def better(
+    config: Config, environment: Environment, sources: Sequence[Sources], start: Params, trained: Params
+) -> tuple[Params, dict[str, Any]]:
+    """Of the parameters that training began with and those it ended with, for each seed those that validate better.
+
+    Args:
+      config: settings.
+      environment: that strategies are compared in.
+      sources: of each lane.
+      start: without a seed axis.
+      trained: every leaf with a leading seed axis.
+
+    Returns:
+      Parameters as `trained`, and the mean accuracies of both on the validation rows, for each seed.
+    """
+    lanes = stretches(len(own.dataset) for own in sources)
+    agent = make_gain_agent(config.counterfactual, NAMES)
+    sequential = config.environment.batch_selection == "sequential"
+
+    def value(params: Params, own: Sources) -> jax.Array:
+        tasks = jnp.arange(config.train.validation_episodes) % len(own.dataset)
+        utility = partial(Judge(NAMES, agent), params)
+        return jnp.mean(mean_accuracies(environment, utility, own.validation, tasks, sequential))
+
+    def both(params: Params, own: Sources) -> jax.Array:
+        return jnp.stack([value(start, own), value(params, own)])
+
+    run = jax.jit(over_lane(both, (0, OVER_SEEDS), len(sources[0].dataset)))
+    some = lambda lane: jax.tree.map(lambda x: x[lane], trained)
+    values = np.concatenate([run(some(lane), own) for own, lane in zip(sources, lanes, strict=True)])  # [seeds, 2]
+    learned = jnp.asarray(values[:, 1] > values[:, 0])
+    choose = lambda a, b: jnp.where(learned.reshape(-1, *[1] * b.ndim), a, b)
+    return jax.tree.map(choose, trained, start), {"start": rounded(values[:, 0]), "trained": rounded(values[:, 1])}
+
+
+def _compile(play: Play, start: Params | None, sources: Sources, keys: chex.PRNGKey) -> tuple[Any, Any, TrainState]:
     """The two functions over the seeds of a lane, compiled; and the shapes of their state."""
     over = lambda function, axes: over_lane(partial(function, play), axes, len(sources.dataset))
-    init = jax.jit(over(counterfactual.init, (OVER_SEEDS, 0)))
+    init = jax.jit(over(counterfactual.init, (None, OVER_SEEDS, 0)))
     iterate = jax.jit(over(counterfactual.iterate, (0, OVER_SEEDS, None, 0)), donate_argnums=0)
-    state: Any = jax.eval_shape(init, sources, keys[:, 0])
-    lowered = init.lower(sources, keys[:, 0]), iterate.lower(state, sources, jnp.float32(0.0), keys[:, 0])
+    state: Any = jax.eval_shape(init, start, sources, keys[:, 0])
+    lowered = init.lower(start, sources, keys[:, 0]), iterate.lower(state, sources, jnp.float32(0.0), keys[:, 0])
     return lowered[0].compile(), lowered[1].compile(), state
 
 

@@ -94,7 +94,8 @@ def validate(setup: Setup, state: TrainState, sources: Sources, due: jax.Array) 
     """Scores the present parameters on validation rows; keeps them if that is `due` [] bool and they are the best."""
     tasks = jnp.arange(setup.config.validation_episodes) % len(sources.dataset)
     params = state.agent.target_params  # a running mean of the online ones: steadier
-    value = jnp.mean(mean_accuracies(setup, greedy(setup, params), sources.validation, tasks))
+    episodes = mean_accuracies(setup.environment, greedy(setup, params), sources.validation, tasks, setup.sequential)
+    value = jnp.mean(episodes)
     better = due & (value > state.best_value)
     keep = lambda new, old: jnp.where(better, new, old)
     best = jax.tree.map(keep, params, state.best_params)
@@ -179,7 +180,9 @@ def smooth(curve: jax.Array) -> jax.Array:
     return jnp.convolve(curve, window, "same") / jnp.convolve(jnp.ones_like(curve), window, "same")
 
 
-def mean_accuracies(setup: Setup, utility: Utility, bank: Task, tasks: jax.Array) -> jax.Array:
+def mean_accuracies(
+    environment: Environment, utility: Utility, bank: Task, tasks: jax.Array, sequential: bool
+) -> jax.Array:
     """Mean hold-out accuracy over each of the episodes on `tasks` [E], from fixed starts: [E]."""
 
     def holdout_accuracy(task: Task, state: State) -> jax.Array:
@@ -189,16 +192,16 @@ def mean_accuracies(setup: Setup, utility: Utility, bank: Task, tasks: jax.Array
         task = select(bank, index)
         start_key, run_key = jax.random.split(key)
         first, rest = rollout(
-            setup.environment,
+            environment,
             utility,
             task,
-            setup.environment.initial_set(task, start_key),
+            environment.initial_set(task, start_key),
             run_key,
-            sequential=jnp.asarray(setup.sequential),
+            sequential=jnp.asarray(sequential),
             record_first=lambda state: holdout_accuracy(task, state),
             record=lambda step: holdout_accuracy(task, step.state),
         )
         return jnp.mean(jnp.append(rest, first))
 
     keys = jax.random.split(jax.random.key(0), len(tasks))
-    return for_each(episode, (0, 0), setup.environment.episodes_at_once)(tasks, keys)
+    return for_each(episode, (0, 0), environment.episodes_at_once)(tasks, keys)

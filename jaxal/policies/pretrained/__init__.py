@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import jax
 import numpy as np
@@ -16,7 +17,7 @@ from jaxal.policies.sight import Names
 from jaxal.seals import fingerprint
 
 SHIPPED = Path(__file__).parent / "policy.npz"
-LARGEST = 1 << 24  # bytes of a policy file
+LARGEST = 1 << 24  # bytes in a policy file, unpacked
 
 
 class PolicyFileError(ValueError):
@@ -83,7 +84,9 @@ def load(path: Path = SHIPPED) -> Pretrained:
       PolicyFileError: when it is missing, damaged, or was written for other features.
     """
     try:
-        if path.stat().st_size > LARGEST:
+        with ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > LARGEST:
             raise PolicyFileError(f"{path}: larger than any policy")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
