@@ -8,7 +8,6 @@ it was the chest X-rays of Kermany et al. (CC BY 4.0). A minute or two. Expected
 """
 
 import argparse
-import importlib
 import io
 import shutil
 import socket
@@ -19,15 +18,17 @@ from pathlib import Path
 import numpy as np
 import uvicorn
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
+from jaxal.config import Reading
 from jaxal.labelling import commands, server
-from jaxal.labelling.images import Reading
+from jaxal.labelling.choosing import chooser_for
 from jaxal.labelling.project import Project
 from jaxal.labelling.web import Access
+from jaxal.presets import STRATEGY
 
 OUT = Path(__file__).parent / "figures" / "labelling.png"
-SCREEN, PHONE, GAP = {"width": 1280, "height": 844}, {"width": 390, "height": 844}, 24
+SCREEN, PHONE, GAP = ViewportSize(width=1280, height=844), ViewportSize(width=390, height=844), 24
 
 
 def main() -> None:
@@ -36,10 +37,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=300, help="images")
     parser.add_argument("--labels", type=int, default=120, help="answers before the picture")
-    parser.add_argument("--suggest", default="jaxal:suggest", metavar="MODULE:NAME", help="the strategy's function")
+    parser.add_argument("--strategy", default=STRATEGY, help="by name, or the folder of a saved policy")
     options = parser.parse_args()
-    module, name = options.suggest.split(":")
-    suggest = getattr(importlib.import_module(module), name)
     with tempfile.TemporaryDirectory(prefix="jaxal-figure-") as above:
         scans, folder = Path(above) / "scans", Path(above) / "project"
         scans.mkdir()
@@ -49,9 +48,11 @@ def main() -> None:
             path = shutil.copy(found[i], scans / f"scan {len(truth) + 1:03d}{found[i].suffix}")
             truth[path.name] = found[i].parent.name
         classes = sorted(set(truth.values()))
-        commands.start(folder, images=scans, reading=Reading(), classes=classes)
+        commands.start(folder, images=scans, reading=Reading(encoder="efficientnet-lite0"), classes=classes)
         with Project(folder) as project:
-            app = server.make_app(project, suggest, "figure", 5, Access("figure-token", frozenset()), "figure")
+            app = server.make_app(
+                project, chooser_for(options.strategy), 5, Access("figure-token", frozenset()), "figure"
+            )
             running = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
             with socket.create_server(("127.0.0.1", 0)) as listener:
                 thread = threading.Thread(target=running.run, args=([listener],))

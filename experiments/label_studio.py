@@ -10,7 +10,6 @@ line of the report begins with "ok".
 
 import argparse
 import contextlib
-import importlib
 import json
 import os
 import shutil
@@ -20,23 +19,22 @@ import tempfile
 import threading
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from jaxal.config import Reading
 from jaxal.labelling import backend, commands, label_studio
-from jaxal.labelling.choosing import Suggest
-from jaxal.labelling.images import Reading
+from jaxal.labelling.choosing import Chooser, chooser_for
 from jaxal.labelling.project import Project
 from jaxal.labelling.state import State
 from jaxal.labelling.web import Access
+from jaxal.presets import STRATEGY
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"  # of the user that Label Studio makes, for this round alone
-POLICY = "the round's strategy"
 
 
 def main() -> None:
@@ -46,9 +44,8 @@ def main() -> None:
     parser.add_argument("--label-studio", type=Path, required=True, help="the executable of another environment")
     parser.add_argument("--count", type=int, default=60, help="images")
     parser.add_argument("--encoder", default="efficientnet-lite0")
-    parser.add_argument("--suggest", default="jaxal:suggest", metavar="MODULE:NAME", help="the strategy's function")
+    parser.add_argument("--strategy", default=STRATEGY, help="by name, or the folder of a saved policy")
     options = parser.parse_args()
-    module, name = options.suggest.split(":")
     with tempfile.TemporaryDirectory(prefix="jaxal-studio-") as above:
         scans = Path(above) / "scans"
         scans.mkdir()
@@ -57,13 +54,13 @@ def main() -> None:
         for path in found[:: max(len(found) // options.count, 1)][: options.count]:
             shutil.copy(path, scans)
             labels[path.name] = path.parent.name
-        suggest = getattr(importlib.import_module(module), name)
-        for line in go_round(options.label_studio, scans, labels, suggest, Reading(encoder=options.encoder)):
+        chooser, reading = chooser_for(options.strategy), Reading(encoder=options.encoder)
+        for line in go_round(options.label_studio, scans, labels, chooser, reading):
             print(line, flush=True)
 
 
 def go_round(
-    executable: Path, scans: Path, labels: dict[str, str], suggest: Suggest, reading: Reading
+    executable: Path, scans: Path, labels: dict[str, str], chooser: Chooser, reading: Reading
 ) -> Iterator[str]:
     """Tells of each thing that was found as it should be; AssertionError at the first that was not.
 
@@ -73,7 +70,7 @@ def go_round(
     commands.start(folder, images=scans, reading=reading, classes=classes[:1], test_share=0.1)
     with Project(folder) as project, _label_studio(executable, scans.parent) as call:
         yield "ok: Label Studio is up"
-        with _served(project, suggest) as address:
+        with _served(project, chooser) as address:
             config = label_studio.configuration(classes)
             body = {"title": "round", "label_config": config, "sampling": "Uncertainty sampling"}
             studio = call("POST", "/api/projects", body)["id"]
@@ -133,7 +130,7 @@ def go_round(
         assert said.endswith(f"{len(asked)} known already"), said
         yield "ok: the export brought the one that the webhook had not, and twice changes nothing"
 
-        commands.next_(folder, 8, suggest=suggest, policy=POLICY, format="label-studio")
+        commands.next_(folder, 8, chooser_of=lambda _: chooser, format="label-studio")
         batch = json.loads((folder / "next.json").read_text())
         second = call("POST", "/api/projects", {"title": "second", "label_config": config})["id"]
         call("POST", f"/api/projects/{second}/import", list(reversed(batch)))
@@ -152,7 +149,7 @@ def go_round(
 
 
 @contextlib.contextmanager
-def _label_studio(executable: Path, root: Path) -> Iterator[Callable[..., Any]]:
+def _label_studio(executable: Path, root: Path) -> Generator[Callable[..., Any]]:
     """A Label Studio that can be called as (method, path, body) -> JSON, or bytes of a picture."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -198,9 +195,9 @@ def _answers(call: Callable[..., Any]) -> bool:
 
 
 @contextlib.contextmanager
-def _served(project: Project, suggest: Suggest) -> Iterator[str]:
+def _served(project: Project, chooser: Chooser) -> Generator[str]:
     """The backend in a thread; its address."""
-    app = backend.make_app(project, suggest, POLICY, Access("a-token-of-the-round", frozenset()), "round")
+    app = backend.make_app(project, chooser, Access("a-token-of-the-round", frozenset()), "round")
     running = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=running.run, args=([listener],))

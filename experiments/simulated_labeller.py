@@ -26,7 +26,8 @@ import numpy as np
 
 import jaxal
 from jaxal.build import environment_for
-from jaxal.cli import label, main
+from jaxal.cli import label
+from jaxal.cli.parsing import parse
 from jaxal.data.splits import Split, split_all
 from jaxal.labelling.asking import classifier_now
 from jaxal.labelling.choosing import chooser_for
@@ -128,7 +129,7 @@ def through_commands(data: Data, initial: list[int], strategy: str, config: jaxa
 def command(arguments: Sequence[object]) -> None:
     """`jaxal label ...`, in this process."""
     with contextlib.redirect_stdout(io.StringIO()):
-        label.execute(main.parse(["label", *map(str, arguments)]))
+        label.execute(parse(["label", *map(str, arguments)]))
 
 
 def answer(path: Path, rows: Sequence[int], data: Data) -> None:

@@ -27,7 +27,7 @@ from .report.results import Results as Results
 from .report.results import load_results as load_results
 from .suggestion import PreparedPool as PreparedPool
 from .suggestion import Suggestion as Suggestion
-from .suggestion import prepare as prepare
+from .suggestion import prepare_pool as prepare_pool
 from .suggestion import suggest as suggest
 from .tasks.distances import DISTANCES as DISTANCES
 from .tasks.distances import Distance as Distance

@@ -1,6 +1,6 @@
 """Which rows should be labelled next: one step of the simulation, on a pool whose labels are partly known.
 
-`prepare` finds out what does not depend on labels, and `suggest` fits the classifier and chooses, both by the functions
+`prepare_pool` finds out what does not depend on labels, and `suggest` fits the classifier and chooses, both by the functions
 of the environment.
 """
 
@@ -41,7 +41,7 @@ class Head(NamedTuple):
     bias: np.ndarray  # [C] float32; minus infinity for classes that have no label yet
 
     def logits(self, latents: np.ndarray) -> np.ndarray:
-        """latents: [n, D] float32, as they were given to `prepare`. Returns [n, C] float32."""
+        """latents: [n, D] float32, as they were given to `prepare_pool`. Returns [n, C] float32."""
         return latents @ self.kernel + self.bias
 
     def probabilities(self, latents: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -80,7 +80,7 @@ class Survey(NamedTuple):
 
 
 class PreparedPool(NamedTuple):
-    """What is known of a pool before any label; see `prepare`."""
+    """What is known of a pool before any label; see `prepare_pool`."""
 
     bank: Task  # of one task, its labels not known
     survey: Survey
@@ -97,7 +97,7 @@ class PreparedPool(NamedTuple):
         return Head(own.astype(np.float32), (constant - self.survey.mean @ own).astype(np.float32))
 
 
-def prepare(latents: np.ndarray, config: Config | None = None, survey: Survey | None = None) -> PreparedPool:
+def prepare_pool(latents: np.ndarray, config: Config | None = None, survey: Survey | None = None) -> PreparedPool:
     """Standardises the latents of a pool, and finds out how they lie to each other.
 
     It takes memory linear in the rows. The time is quadratic up to 10,000 rows, and linear beyond, where as many random
@@ -172,7 +172,7 @@ def suggest(
     Pure: the same arguments give the same suggestion.
 
     Args:
-      latents: [m, D] float32, or what `prepare` made of them, which saves its time in every further call.
+      latents: [m, D] float32, or what `prepare_pool` made of them, which saves its time in every further call.
       labels: [m] int classes, -1 where not known; there may be none at all.
       n: how many to suggest; 0 for the classifier alone. Fewer come back where fewer are left.
       strategy: by name, or a policy, of whose seeds the first is asked. While fewer than two classes have a label, rows
@@ -186,7 +186,7 @@ def suggest(
       ValueError: one line, where labels or pending rows do not fit the pool, or the strategy cannot be used.
     """
     config = strategy.config if isinstance(strategy, Policy) else None
-    pool = latents if isinstance(latents, PreparedPool) else prepare(latents, config)
+    pool = latents if isinstance(latents, PreparedPool) else prepare_pool(latents, config)
     config = pool.config if config is None else config
     known, waiting = _checked(pool, config, labels, pending, n, classes)
     classes = max(1, int(known.max()) + 1) if classes is None else classes
@@ -249,7 +249,9 @@ def _checked(
     if (config.environment, config.probe, config.split.state) != (
         *(pool.config.environment, pool.config.probe, pool.config.split.state),
     ):
-        raise ValueError("the pool was prepared with other settings than the policy's; prepare(latents, policy.config)")
+        raise ValueError(
+            "the pool was prepared with other settings than the policy's; prepare_pool(latents, policy.config)"
+        )
     return known, np.setdiff1d(waiting, np.flatnonzero(known >= 0)).astype(np.int32)
 
 

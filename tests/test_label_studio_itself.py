@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from honest_chooser import HONEST
 from PIL import Image
 
 from jaxal.config import Reading
@@ -18,6 +19,7 @@ if EXECUTABLE is None:
 pytest.importorskip("uvicorn", reason="no uvicorn here: pip install 'jaxal[label]'")
 
 
+@pytest.mark.slow
 def test_a_round(tmp_path):
     path = Path(__file__).parent.parent / "experiments" / "label_studio.py"
     spec = importlib.util.spec_from_file_location("label_studio_round", path)
@@ -33,5 +35,5 @@ def test_a_round(tmp_path):
         Image.fromarray(pixels).save(scans / f"scan {i}.png")
         labels[f"scan {i}.png"] = "<dark>" if i % 2 else "bright & clear"
     reading = Reading(encoder="pixels", image_size=8)
-    lines = list(script.go_round(Path(EXECUTABLE), scans, labels, suggest, reading))
+    lines = list(script.go_round(Path(EXECUTABLE), scans, labels, HONEST, reading))
     assert len(lines) == 10 and all(line.startswith("ok: ") for line in lines)

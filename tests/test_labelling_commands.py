@@ -12,6 +12,7 @@ from honest_chooser import honest
 from labelling_projects import blobs, make, tell, truth
 from PIL import Image
 
+import jaxal
 from jaxal.config import Reading, SettingError
 from jaxal.data.dataset import DataError
 from jaxal.data.load import load
@@ -281,9 +282,7 @@ def test_the_simulated_labeller_finds_both_ways_identical():
     assert spec is not None and spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    data = script.cut("digits", 300, 0)
-    first = script.initial_rows(data, 0)
-    told = list(script.through_commands(data, first, 4, 30, suggest, 0))
-    assert told == list(script.on_arrays(data, first, 4, 30, suggest, 0))
-    assert [point.labels for point in told] == [10, 14, 18, 22, 26, 30]
+    config = jaxal.configure(strategies=("margin",), budget=22, batch=4, seeds=1, starts=1)
+    told = list(script.compared(jaxal.load("digits"), "margin", config))
+    assert [point.labels for point in told] == [10, 14, 18, 22]
     assert told[-1].accuracy > told[0].accuracy

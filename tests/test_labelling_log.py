@@ -138,9 +138,10 @@ def test_two_that_ask_at_once_are_given_different_images(tmp_path, processes):
     running = [processes.Process(target=ask_some, args=(str(folder), start, send)) for _, send in pipes]
     for process in running:
         process.start()
-    asked = [receive.recv() for receive, _ in pipes]
     for process in running:
         process.join()
+        assert process.exitcode == 0
+    asked = [receive.recv() for receive, _ in pipes]
     assert [len(files) for files in asked] == [4, 4]
     assert not set(asked[0]) & set(asked[1])
 

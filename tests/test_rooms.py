@@ -32,6 +32,12 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+def test_no_public_name_is_that_of_a_module():
+    """Importing the module would put it in the place of what is public."""
+    public = set(re.findall(r"import \w+ as (\w+)", (ROOT / "jaxal" / "__init__.pyi").read_text()))
+    assert public and not public & {room(path) for path in MODULES}
+
+
 def test_the_readme_lists_every_room():
     there = {room(path) for path in MODULES} - {"__init__"}
     listed = rooms_of_readme()

@@ -43,7 +43,7 @@ def world(batch: int) -> World:
 
 @cache
 def prepared(batch: int) -> suggesting.PreparedPool:
-    return jaxal.prepare(latents(), config_for(batch))
+    return jaxal.prepare_pool(latents(), config_for(batch))
 
 
 def latents() -> np.ndarray:
@@ -116,7 +116,7 @@ def test_pending_picks_count_as_labelled():
 def test_a_permuted_pool_gives_the_permuted_rows():
     order = np.random.default_rng(0).permutation(POOL)
     labels = some_labels(15)
-    there = jaxal.prepare(latents()[order], config_for(1))
+    there = jaxal.prepare_pool(latents()[order], config_for(1))
     for name in ("typical_uncertainty", "margin"):
         straight = jaxal.suggest(prepared(1), labels, 6, strategy=name)
         permuted = jaxal.suggest(there, labels[order], 6, strategy=name)
@@ -200,7 +200,7 @@ def test_the_key_decides_what_is_random():
 
 def test_a_survey_saves_time_and_changes_nothing(monkeypatch):
     monkeypatch.setattr(suggesting, "_geometry", None)  # what takes long
-    again = jaxal.prepare(latents(), config_for(1), prepared(1).survey)
+    again = jaxal.prepare_pool(latents(), config_for(1), prepared(1).survey)
     for a, b in zip(jax.tree.leaves(again.bank), jax.tree.leaves(prepared(1).bank), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -208,7 +208,7 @@ def test_a_survey_saves_time_and_changes_nothing(monkeypatch):
 def test_missing_values_become_medians():
     holes = latents().copy()
     holes[3, 20] = np.nan
-    found = jaxal.suggest(jaxal.prepare(holes, config_for(1)), some_labels(20), 3)
+    found = jaxal.suggest(jaxal.prepare_pool(holes, config_for(1)), some_labels(20), 3)
     assert np.isfinite(found.probabilities).all()
 
 
@@ -235,13 +235,13 @@ def test_mistakes_are_told_in_a_line(changes, line):
 
 def test_a_pool_and_a_policy_that_do_not_fit():
     with pytest.raises(ValueError, match="prepared with other settings than the policy's"):
-        jaxal.suggest(jaxal.prepare(latents()), some_labels(12), 3, strategy=policy(1))
+        jaxal.suggest(jaxal.prepare_pool(latents()), some_labels(12), 3, strategy=policy(1))
     with pytest.raises(ValueError, match="with linear_probe alone"):
-        jaxal.prepare(latents(), jaxal.configure(classifier="finetune"))
+        jaxal.prepare_pool(latents(), jaxal.configure(classifier="finetune"))
     with pytest.raises(ValueError, match=r"latents have shape \(7,\)"):
-        jaxal.prepare(np.zeros(7))
+        jaxal.prepare_pool(np.zeros(7))
     config = jaxal.configure(config=config_for(1), state_features=("all_probabilities",))
     agent = agent_for(config, 10)
     narrow = Policy("ddqn", jax.tree.map(lambda x: x[None], agent.init(jax.random.key(0)).params), config, ("digits",))
     with pytest.raises(ValueError, match="was not trained for 12"):
-        jaxal.suggest(jaxal.prepare(latents(), config), some_labels(12), 3, strategy=narrow, classes=12)
+        jaxal.suggest(jaxal.prepare_pool(latents(), config), some_labels(12), 3, strategy=narrow, classes=12)

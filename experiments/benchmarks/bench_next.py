@@ -1,27 +1,31 @@
 """How long `jaxal label next -n 10` takes after an answer, and how much memory, with many images.
 
     python experiments/benchmarks/bench_next.py                # 10,000 images of 1,280 latents, then 100,000
-    python experiments/benchmarks/bench_next.py --suggest MODULE:NAME
+    python experiments/benchmarks/bench_next.py --strategy margin
 
-Each size runs in a process of its own. Reported are the first batch (with whatever the strategy compiles), the median
-of the later ones, each after ten answers, how much of it is the strategy's own, and the process's largest memory.
-Random latents of 8 classes, 50 labels. Wanted: under 1 s at 10,000 images and under 5 s at 100,000. Some minutes.
+Each size runs in a process of its own. Reported are the first batch (with whatever the strategy compiles, and all images
+compared with each other), the median of the later ones, each after ten answers, how much of it is the strategy's own,
+and the process's largest memory. Random latents of 8 classes, 50 labels. Wanted: under 1 s at 10,000 images and under
+5 s at 100,000. Some minutes.
 """
 
 import argparse
-import importlib
 import multiprocessing
 import resource
 import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxal.labelling import commands, images, log
 from jaxal.labelling.answers import Told, record
+from jaxal.labelling.choosing import chooser_for
 from jaxal.labelling.project import Project
+from jaxal.presets import STRATEGY
+from jaxal.suggestion import Suggestion
 
 CLASSES = [f"class {i}" for i in range(8)]
 WIDTH, LABELS, BATCH, ROUNDS = 1280, 50, 10, 5
@@ -31,26 +35,27 @@ def main() -> None:
     """One process for each size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--suggest", default="jaxal:suggest", metavar="MODULE:NAME", help="the strategy's function")
+    parser.add_argument("--strategy", default=STRATEGY, help="by name, or the folder of a saved policy")
     options = parser.parse_args()
     for size in options.sizes:
-        process = multiprocessing.get_context("spawn").Process(target=measure, args=(size, options.suggest))
+        process = multiprocessing.get_context("spawn").Process(target=measure, args=(size, options.strategy))
         process.start()
         process.join()
 
 
-def measure(size: int, source: str) -> None:
+def measure(size: int, strategy: str) -> None:
     """Makes a project of that size, asks and answers, and prints one line."""
-    module, name = source.split(":")
-    strategy = getattr(importlib.import_module(module), name)
+    chooser = chooser_for(strategy)
     spent: list[float] = []
 
-    def suggest(*arguments, **options):
+    def suggest(*arguments: Any, **options: Any) -> Suggestion:
         began = time.perf_counter()
         try:
-            return strategy(*arguments, **options)
+            return chooser.suggest(*arguments, **options)
         finally:
             spent.append(time.perf_counter() - began)
+
+    timed = chooser._replace(suggest=suggest)
 
     with tempfile.TemporaryDirectory(prefix="jaxal-bench-") as above:
         folder = Path(above) / "project"
@@ -59,7 +64,7 @@ def measure(size: int, source: str) -> None:
         seconds = []
         for _ in range(1 + ROUNDS):
             began = time.perf_counter()
-            lines = commands.next_(folder, BATCH, suggest=suggest, policy="benchmark")
+            lines = commands.next_(folder, BATCH, chooser_of=lambda _: timed)
             seconds.append(time.perf_counter() - began)
             answer(folder, [line.split("  ")[0].strip() for line in lines[:-1]], labels)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -83,8 +88,9 @@ def make(folder: Path, size: int) -> np.ndarray:
         )
     file = images.save_rows(latents, folder / images.LATENTS)
     names = [f"image {i}" for i in range(size)]
-    settings = {"images": "", "table": "made up", "reading": {}, "test_share": 0.1, "expire_hours": 72.0, "seed": 0}
-    added = {"files": names, "digests": names, "groups": None, "latents": file}
+    settings = {"images": "", "table": "made up", "reading": {}, "strategy": STRATEGY}
+    settings |= {"test_share": 0.1, "expire_hours": 72.0, "seed": 0}
+    added = {"files": names, "digests": names, "groups": None, "latents": file, "scales": {}}
     classes = [("class_added", {"name": name}) for name in CLASSES]
     log.create(folder, "benchmark", [("started", settings), *classes, ("images_added", added)])
     return labels

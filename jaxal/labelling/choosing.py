@@ -25,7 +25,7 @@ class Prepare(Protocol):
     """How a pool is prepared for it."""
 
     def __call__(self, latents: np.ndarray, /, *, survey: "Survey | None") -> "PreparedPool":
-        """See `jaxal.prepare`."""
+        """See `jaxal.prepare_pool`."""
         ...
 
 
@@ -69,7 +69,7 @@ def chooser_for(strategy: str) -> Chooser:
         name=name,
         classifier=f"{config.environment.distance} {config.probe}",
         suggest=partial(suggestion.suggest, strategy=chosen),
-        prepare=partial(suggestion.prepare, config=config),
+        prepare=partial(suggestion.prepare_pool, config=config),
     )
 
 

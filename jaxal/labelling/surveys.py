@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxal.files import MONTH, is_whole, sweep, write_sealed
+from jaxal.files import MONTH, is_whole, sweep_old, write_sealed
 from jaxal.labelling.choosing import Chooser
 
 if TYPE_CHECKING:  # JAX is imported late
@@ -34,7 +34,7 @@ def prepare(cache: Path, name: str, latents: np.ndarray, chooser: Chooser) -> "P
     made = chooser.prepare(latents, survey=known)
     if known is None:
         with suppress(OSError):  # without it the same is found out once more
-            sweep(cache, "*.survey", MONTH)
+            sweep_old(cache, "*.survey", MONTH)
             _write(cache / name, made.survey)
     return made
 
