@@ -203,7 +203,8 @@ def compare(
             STRATEGIES.register(name, each)
     if config is None:
         config = _config_of(policies)
-    made = resolved(configure(config=config, **{"strategies": tuple(listed), **settings}))
+    wanted: dict[str, Any] = {"strategies": tuple(listed), **settings}
+    made = resolved(configure(config=config, **wanted))
     dataset = _dataset(data, made)
     params = {name: _params_for(policy, made, dataset) for name, policy in policies.items()}
     untrained = [name for name in learners(made) if name not in params]

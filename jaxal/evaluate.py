@@ -14,7 +14,6 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from jaxal.mdp.environment import Environment, State, holdout_logits
 from jaxal.mdp.episode import rollout
@@ -113,7 +112,6 @@ class Compared(NamedTuple):
     compile_seconds: float  # of the one program that runs every strategy; 0 where all curves were known
 
 
-@threadpool_limits.wrap(limits=1)  # LAPACK's idle threads spin: 100 ms for a small matrix where others use the cores
 def evaluate_all(
     environment: Environment,
     contenders: Mapping[str, Contender],
@@ -137,7 +135,7 @@ def evaluate_all(
       ValueError: when a classifier's logits are no longer finite.
     """
     evaluate = make_evaluation(environment, contenders, starts)
-    sizes = [len(bank.index) for bank in banks]
+    sizes = [len(bank.number) for bank in banks]
     run = jax.jit(over_lane(evaluate, (None, 0, SEEDS, 0), sizes[0]))
     params = {name: contender.params for name, contender in contenders.items()}
     own = lambda lane: jax.tree.map(lambda x: x[lane], params)

@@ -59,13 +59,14 @@ def prepare(config: Config, target: Dataset | None, sources: Sequence[Dataset]) 
     cuts = [splits if s is target else split_all(config, s, train_only=not whole(s)) for s in sources]
     for source, cut in zip(sources, cuts, strict=True):
         check_parts(source, cut[0], PARTS if whole(source) else SOURCE_PARTS)
-    rooms = []
+    rooms: list[Room] = []
+    recipes: list[Recipe] = []
     if target is not None:
         check_parts(target, splits[0], PARTS)
         rooms.append(Room(target.name, len(target.classes), min(len(parts.pool) for parts in splits)))
     source_splits = list(zip(*cuts, strict=True))
     if sources:
-        recipes = [r for bank in all_training_recipes(config, sources, source_splits) for r in bank]
+        recipes += [r for bank in all_training_recipes(config, sources, source_splits) for r in bank]
         classes = max(len(source.classes) for source in sources)
         rooms.append(Room("the smallest training task", classes, min(len(recipe.pool) for recipe in recipes)))
     config = _with_budget(config, rooms)

@@ -6,7 +6,7 @@ of randomness has a key of its own, folded in from the number of the seed and th
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -44,7 +44,7 @@ def changed() -> list[str]:
 
 
 @contextmanager
-def pinned() -> Iterator[None]:
+def pinned() -> Generator[None]:
     """JAX as jaxal works with it, whatever it is set to outside; as before at the end.
 
     Raises:

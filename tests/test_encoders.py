@@ -197,7 +197,7 @@ def test_registry():
         encoder = make_encoder(f"resnet{depth}")
         assert count(jax.eval_shape(partial(encoder.init, classes=1000), jax.random.key(0))) == size
         assert encoder.name == f"resnet{depth}"
-    with pytest.raises(ValueError, match=r"'resnet51' is not one of pixels, resnet18"):
+    with pytest.raises(ValueError, match=r"unknown encoder 'resnet51'; there are pixels, resnet18"):
         make_encoder("resnet51")
     with pytest.raises(ValueError, match="float32, bfloat16"):
         make_encoder("resnet18", dtype="float16")

@@ -25,7 +25,7 @@ from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import SEEDS, for_each, make_task
 
 EUCLIDEAN = DISTANCES["euclidean"]
-PLATFORMS = ["cuda", "tpu"]
+PLATFORMS = ["cpu", "cuda", "tpu"]
 pytestmark = pytest.mark.usefixtures("vmapped_keys")
 
 
@@ -42,8 +42,9 @@ def shapes(tree):
 
 
 def check(exported: export.Exported) -> None:
-    assert exported.platforms == ("cuda", "tpu")
+    assert exported.platforms == tuple(PLATFORMS)
     assert "callback" not in exported.mlir_module()
+    assert "lapack" not in exported.mlir_module()  # see `tasks.inverse`
 
 
 @pytest.mark.parametrize("replay", ["uniform", "prioritised"])
@@ -64,9 +65,9 @@ def test_the_training_iteration(solver, replay):
     state = jax.eval_shape(partial(iteration.init, setup), sources, key)
     # Two seeds side by side, as they are trained.
     double = lambda tree: jax.tree.map(lambda x: jax.ShapeDtypeStruct((2, *x.shape), x.dtype), tree)
-    iterate = jax.jit(jax.vmap(partial(iteration.iterate, setup), (0, 0, None, 0)), donate_argnums=0)
-    epsilon = jax.ShapeDtypeStruct((), jnp.float32)
-    arguments = (double(state), double(sources), epsilon, double(key))
+    iterate = jax.jit(jax.vmap(partial(iteration.iterate, setup), (0, 0, None, 0, 0)), donate_argnums=0)
+    epsilon, active = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((2,), jnp.bool_)
+    arguments = (double(state), double(sources), epsilon, active, double(key))
     check(export.export(iterate, platforms=PLATFORMS)(*arguments))
 
 
@@ -120,8 +121,9 @@ def test_training_and_evaluation_with_a_resnet50_in_training():
     sources = Sources(bank, bank, jax.ShapeDtypeStruct((2, 1), jnp.int32))
     key = double(shapes(jax.random.key(0)))
     state = jax.eval_shape(for_each(partial(iteration.init, setup), (OVER_SEEDS, 0), 1), sources, key)
-    iterate = jax.jit(for_each(partial(iteration.iterate, setup), (0, OVER_SEEDS, None, 0), 1), donate_argnums=0)
-    check(export.export(iterate, platforms=PLATFORMS)(state, sources, jax.ShapeDtypeStruct((), jnp.float32), key))
+    iterate = jax.jit(for_each(partial(iteration.iterate, setup), (0, OVER_SEEDS, None, 0, 0), 1), donate_argnums=0)
+    epsilon, active = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((2,), jnp.bool_)
+    check(export.export(iterate, platforms=PLATFORMS)(state, sources, epsilon, active, key))
     evaluate = make_evaluation(environment, {"margin": Contender(STRATEGIES["margin"], False, None)}, 2)
     compare = jax.jit(for_each(evaluate, (None, 0, SEEDS, 0), 1))
     tests = jax.tree.map(lambda x: jax.ShapeDtypeStruct((2, 1, *x.shape[2:]), x.dtype), bank)._replace(images=images)

@@ -112,7 +112,8 @@ def stage_of(world: World, initial: list[int], picks: list[int]) -> Stage:
         state, _ = step(world.task, state, rows, jax.random.key(0))
     states = [state]
     for pick in picks[3 * BATCH : 3 * BATCH + 2]:
-        states.append(pick_one(world.task, states[-1], jnp.int32(pick)))
+        picked = Labelled(jnp.array([pick], jnp.int32), jnp.ones(1, bool))
+        states.append(pick_one(world.task, states[-1], picked))
     setting = Setting(
         config=Config(environment=world.settings),
         seed=0,

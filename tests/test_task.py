@@ -111,7 +111,7 @@ def test_a_bank_gives_back_its_tasks(wine, breast_cancer):
             make_task(dataset.inputs, dataset.labels, rows, distance=DISTANCES["cosine"], shape=(55, 10, 44), classes=3)
         )
     bank = tasks.stack(parts, (3,))
-    np.testing.assert_array_equal(bank.index, [0, 1, 2])
+    np.testing.assert_array_equal(bank.number, [0, 1, 2])
     pick = jax.jit(lambda bank, i: (tasks.select(bank, i), tasks.columns(tasks.select(bank, i), jnp.array([4, 7]))))
     for i, part in enumerate(parts):
         task, columns = pick(bank, i)

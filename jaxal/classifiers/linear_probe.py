@@ -15,6 +15,7 @@ import optax
 from jaxal.classifiers.classifier import Classifier, Fitted, Labelled, pending_on_frozen_latents
 from jaxal.config import ProbeConfig
 from jaxal.tasks.distances import Distance, extend
+from jaxal.tasks.inverse import positive_inverse
 from jaxal.tasks.task import Needs, Task, columns, distance_columns, masked_logits, own_latents
 
 
@@ -195,13 +196,7 @@ def border(inverse: jax.Array, kernel: jax.Array, start: jax.Array, size: int, l
     own = jax.lax.dynamic_slice_in_dim(rows, start, size, 1) + l2 * jnp.eye(size)
     schur = own - rows @ coupling
     edge = coupling - selection
-    return old + edge @ (edge.T / schur if size == 1 else jnp.linalg.solve(schur, edge.T))
-
-
-def inverse_of(matrix: jax.Array) -> jax.Array:
-    """The inverse of a positive definite matrix [B, B], by Cholesky."""
-    root = jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(matrix), jnp.eye(len(matrix)), lower=True)
-    return root.T @ root
+    return old + edge @ (edge.T / schur if size == 1 else positive_inverse(schur) @ edge.T)
 
 
 def all_logits(columns: jax.Array, alpha: jax.Array) -> jax.Array:

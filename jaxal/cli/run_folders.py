@@ -4,7 +4,7 @@ import fcntl
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
@@ -31,7 +31,7 @@ def look(out: Path | None, resume: bool) -> None:
 
 
 @contextmanager
-def new(out: Path | None, name: str, asked: Asked) -> Iterator[Path]:
+def new(out: Path | None, name: str, asked: Asked) -> Generator[Path]:
     """A folder for a new run, with its config.json, which no other process may work in until the context ends.
 
     Args:
@@ -62,7 +62,7 @@ def new(out: Path | None, name: str, asked: Asked) -> Iterator[Path]:
 
 
 @contextmanager
-def to_resume(out: Path | None, name: str, asked: Asked) -> Iterator[Path]:
+def to_resume(out: Path | None, name: str, asked: Asked) -> Generator[Path]:
     """The folder of the run that was begun with the same settings, data and code: see `new`.
 
     Raises:
@@ -75,7 +75,7 @@ def to_resume(out: Path | None, name: str, asked: Asked) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Generator[None]:
     """No other process may work in the folder, which is made if need be; a killed process leaves no lock behind.
 
     Raises:

@@ -43,21 +43,21 @@ def from_arrays(
     Raises:
       DataError: one line, what is wrong with which array.
     """
-    X, y = np.asarray(X), np.asarray(y)
-    if X.ndim not in (2, 3, 4) or 0 in X.shape:
+    raw, y = np.asarray(X), np.asarray(y)
+    if raw.ndim not in (2, 3, 4) or 0 in X.shape:
         expected = "[n, D] features, or images [n, H, W] or [n, H, W, channels]"
-        raise DataError(f"{name}: X has shape {X.shape}; expected are {expected}")
-    if X.dtype.kind not in "biuf":
-        raise DataError(f"{name}: X has type {X.dtype}; numbers are expected")
-    n, images = len(X), X.ndim > 2
-    columns = None if feature_names is None or images else _feature_names(name, feature_names, X.shape[1])
-    inputs, seen = read_image_arrays(name, X) if images else read_features(name, X, columns)
+        raise DataError(f"{name}: X has shape {raw.shape}; expected are {expected}")
+    if raw.dtype.kind not in "biuf":
+        raise DataError(f"{name}: X has type {raw.dtype}; numbers are expected")
+    n, images = len(raw), raw.ndim > 2
+    columns = None if feature_names is None or images else _feature_names(name, feature_names, raw.shape[1])
+    inputs, seen = read_image_arrays(name, raw) if images else read_features(name, raw, columns)
     one_hot = y.ndim == 2 and len(y) == n and y.shape[1] > 1
     y, labelled, found = find_labels(name, y if one_hot else _column(name, "y", y, n, complete=False), class_names)
     official = None if split is None else _official(name, _column(name, "split", np.asarray(split), n))
     groups = None if groups is None else _column(name, "groups", np.asarray(groups), n)
     named = None if names is None else _column(name, "names", np.asarray(names), n).astype(str)
-    rows, others, copies = _distinct(name, X, y, labelled, official) if images else (*_apart(labelled), [])
+    rows, others, copies = _distinct(name, raw, y, labelled, official) if images else (*_apart(labelled), [])
     labels, classes, numbered = number_labels(name, y[rows], class_names)
     if named is None and len(rows) < n:
         named = np.array([f"row {row}" for row in range(n)])

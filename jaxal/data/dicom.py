@@ -3,6 +3,7 @@
 import io
 import zlib
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,8 @@ def is_dicom(data: bytes) -> bool:
 
 def require_pydicom(name: str) -> None:
     """Raise a one-line DataError that says what to install, where pydicom is missing."""
-    try:
-        import pydicom  # noqa: F401
-    except ImportError:
-        raise DataError(f"{name}: a DICOM file; to read it: pip install 'jaxal[dicom]'") from None
+    if find_spec("pydicom") is None:
+        raise DataError(f"{name}: a DICOM file; to read it: pip install 'jaxal[dicom]'")
 
 
 def decode_dicom(data: bytes) -> np.ndarray | Deep:

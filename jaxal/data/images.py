@@ -9,7 +9,7 @@ import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -25,6 +25,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -55,7 +56,7 @@ class LazyImages:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def __getitem__(self, row) -> Any:
+    def __getitem__(self, row: Any) -> Any:
         if isinstance(row, int | np.integer):
             return decode(self.encoded(int(row)), str(self.keys[row]), self.scales)
         rows = np.arange(len(self))[row]
@@ -82,7 +83,7 @@ def read_images(
 ) -> tuple[LazyImages, list[int], list[str]]:
     """Look into every image once: the readable ones, their places in `keys`, and notices of the others and of depth."""
 
-    def see(key) -> tuple[str, Look]:
+    def see(key: Any) -> tuple[str, Look]:
         try:
             data = read(key)
         except OSError as error:
@@ -126,7 +127,7 @@ def _silence_libtiff() -> None:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """Keeps what Pillow and pydicom say of odd files from the terminal; what matters of it is said by name here."""
     _silence_libtiff()
     loggers = [logging.getLogger(name) for name in ("PIL", "pydicom")]
@@ -143,7 +144,7 @@ def quiet() -> Iterator[None]:
 
 
 class _Rate(ProgressColumn):
-    def render(self, task):
+    def render(self, task: Task) -> str:
         """Images a second, once known."""
         return f"{task.speed:,.0f} images/s" if task.speed else ""
 

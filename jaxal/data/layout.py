@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from jaxal.data.dataset import DataError
 from jaxal.data.wording import count, few, is_utf8, some
 
-SPLITS = {"train": "train", "val": "val", "test": "test"}
-SPLITS |= {"training": "train", "valid": "val", "validation": "val", "validate": "val", "testing": "test"}
+SPLITS = {name: name for name in ("train", "val", "test")} | {
+    "training": "train",
+    "valid": "val",
+    "validation": "val",
+    "validate": "val",
+    "testing": "test",
+}
 NEUTRAL = frozenset(("set", "data", "dataset", "images", "image", "imgs", "img", "split", "samples", "folder"))
 UNLABELLED = ("unlabelled", "unlabeled")  # a folder of images without a class
 PICTURE = re.compile(r".*\.(jpe?g|png|tiff?|bmp|gif|webp|p[pgbn]m|jp2|j2k|dcm|dicom)", re.IGNORECASE)

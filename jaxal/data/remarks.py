@@ -19,7 +19,7 @@ def facts(dataset: Dataset) -> str:
     """How many rows there are of what, by class, by official split and in how many groups: one line."""
     features = isinstance(dataset.inputs, np.ndarray) and dataset.inputs.ndim == 2
     what = f"{len(dataset):,} rows of {dataset.inputs.shape[1]:,} features" if features else f"{len(dataset):,} images"
-    by_class = [f"{name} {n:,}" for name, n in zip(dataset.classes, _counts(dataset, slice(None)), strict=True)]
+    by_class = [f"{name} {n:,}" for name, n in zip(dataset.classes, _counts(dataset), strict=True)]
     line = f"{what}, {len(dataset.classes)} classes: {few(by_class, 12)}"
     if dataset.official is not None:
         parts = [part for part in dict.fromkeys(SPLITS.values()) if part in dataset.official]
@@ -61,7 +61,7 @@ def split_remarks(dataset: Dataset, config: SplitConfig, splits: Sequence[Split]
         rows = [getattr(parts, part) for parts in splits]
         lacking = {c for r in rows if len(r) for c in range(len(dataset.classes)) if c not in dataset.labels[r]}
         if lacking:
-            total = _counts(dataset, slice(None))
+            total = _counts(dataset)
             named = few(f"{dataset.classes[c]} ({total[c]:,} rows in all)" for c in sorted(lacking))
             seeds = f" of some of the {len(splits)} seeds" if len(splits) > 1 else ""
             remarks.append(f"no row in the {part} part{seeds}: {named}")
@@ -101,6 +101,6 @@ def _distinct(pools: Iterable[np.ndarray]) -> list[np.ndarray]:
     return list({pool.tobytes(): pool for pool in pools if len(pool)}.values())
 
 
-def _counts(dataset: Dataset, rows) -> np.ndarray:
-    """Rows of each class, [C]."""
-    return np.bincount(dataset.labels[rows], minlength=len(dataset.classes))
+def _counts(dataset: Dataset, rows: np.ndarray | None = None) -> np.ndarray:
+    """Rows of each class, [C], of all or of `rows`."""
+    return np.bincount(dataset.labels if rows is None else dataset.labels[rows], minlength=len(dataset.classes))

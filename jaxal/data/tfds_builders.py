@@ -10,7 +10,7 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -43,7 +43,7 @@ class Kather2016(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         return _info(self, self.TISSUES, "https://doi.org/10.5281/zenodo.53169", (150, 150, 3), "png")
 
-    def _split_generators(self, dl_manager) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         return {"train": self._generate_examples(Path(dl_manager.manual_dir))}
 
     def _generate_examples(self, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -72,7 +72,7 @@ class KermanyPneumonia(tfds.core.GeneratorBasedBuilder):
         page = "https://doi.org/10.17632/rscbjbr9sj"
         return _info(self, ("NORMAL", "PNEUMONIA"), page, (None, None, 3), "jpeg")
 
-    def _split_generators(self, dl_manager) -> dict[str, Any]:
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         # Mendeley's archive has no validation images, Kaggle's has.
         folder = Path(dl_manager.manual_dir)
         with _archive(folder) as archive:
@@ -90,7 +90,9 @@ class KermanyPneumonia(tfds.core.GeneratorBasedBuilder):
 BUILDERS = {"kather2016": Kather2016, "kermany_pneumonia": KermanyPneumonia}
 
 
-def _info(builder, classes: tuple[str, ...], page: str, shape: tuple, encoding: str) -> tfds.core.DatasetInfo:
+def _info(
+    builder: Any, classes: tuple[str, ...], page: str, shape: tuple[int | None, ...], encoding: str
+) -> tfds.core.DatasetInfo:
     features = {
         "image": tfds.features.Image(shape=shape, encoding_format=encoding),
         "label": tfds.features.ClassLabel(names=classes),
@@ -106,7 +108,7 @@ def _info(builder, classes: tuple[str, ...], page: str, shape: tuple, encoding: 
 
 
 @contextmanager
-def _archive(folder: Path) -> Iterator[zipfile.ZipFile]:
+def _archive(folder: Path) -> Generator[zipfile.ZipFile]:
     """The one zip archive in `folder`, opened; a DataError of one line for whatever is wrong with it."""
     found = sorted(Path(folder).glob("*.zip"))
     if len(found) != 1:
@@ -118,7 +120,7 @@ def _archive(folder: Path) -> Iterator[zipfile.ZipFile]:
         raise DataError(f"{found[0]}: broken or cut short ({first_line(error)}); download it again") from None
 
 
-def _members(archive: zipfile.ZipFile, wanted: re.Pattern) -> list[PurePosixPath]:
+def _members(archive: zipfile.ZipFile, wanted: re.Pattern[str]) -> list[PurePosixPath]:
     found = dict.fromkeys(archive.namelist())  # a name that comes twice is read as the last that has it
     names = [PurePosixPath(name) for name in found if wanted.fullmatch(name)]
     if not names:

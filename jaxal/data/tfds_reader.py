@@ -1,7 +1,7 @@
 """Any prepared TFDS data set as a `Dataset`, without TensorFlow."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def _open(name: str, data_dir: str | Path) -> tuple[dict[str, Any], Any, list[st
 
 
 @contextmanager
-def _known_features() -> Iterator[None]:
+def _known_features() -> Generator[None]:
     """Lets TFDS make the features that are read here, and none beside them.
 
     A prepared data set names the classes of its features, and TFDS imports the module of whatever name it finds there.
@@ -101,7 +101,7 @@ def _known_features() -> Iterator[None]:
     known = {f"{feature.__module__}.{feature.__name__}" for feature in FEATURES}
     original = connector.__dict__["cls_from_name"]
 
-    def cls_from_name(cls, name: str) -> Any:
+    def cls_from_name(cls: Any, name: str) -> Any:
         if name not in known:
             named = ", ".join(feature.__name__ for feature in FEATURES)
             raise DataError(f"its features name {str(name)[:100]}, and nothing of that was run; read are {named}")

@@ -11,8 +11,8 @@ import hashlib
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,8 @@ from jaxal.files import HOUR, MONTH, is_whole, sweep_old, write_sealed
 PREPROCESSING = "decode and resize, 3"  # to be counted up when either gives other pixels
 PART_ROWS = 256  # rows that an interruption loses at most, give or take a batch
 BATCHES_AHEAD = 3  # decoded before they are needed
+
+Load = Callable[[int], np.ndarray]  # one image for the device, by its row
 
 
 def embed(
@@ -69,7 +71,7 @@ def embed(
     key, config = noise or (None, None)
     forward = partial(latents_of, encoder, config, body, key)
     first = load(rows[0] if len(rows) else 0)
-    one = forward.func.lower(*forward.args, first[None], jnp.zeros(1, jnp.int32))
+    one = latents_of.lower(encoder, config, body, key, first[None], jnp.zeros(1, jnp.int32))
     width = one.out_info.shape[-1]
     if not len(rows):
         return np.zeros((0, width), np.float32)
@@ -127,7 +129,7 @@ def load_pixels(dataset: Dataset, encoder: Encoder, image_size: int | None = Non
         return np.stack(list(threads.map(load, range(len(dataset)))))
 
 
-def _loader(dataset: Dataset, encoder: Encoder, image_size: int | None) -> tuple[Any, int | None, Callable]:
+def _loader(dataset: Dataset, encoder: Encoder, image_size: int | None) -> tuple[Any, int | None, Load]:
     """The inputs, the side that they are resized to (None: not at all), and (row) -> one image for the device."""
     inputs = dataset.inputs
     if not isinstance(inputs, LazyImages) and (inputs.dtype != np.uint8 or inputs.ndim != 4):
@@ -145,7 +147,7 @@ def _load(inputs: Any, size: int | None, channels: int, row: int) -> np.ndarray:
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[int, int], None]]:
+def _bar() -> Generator[Callable[[int, int], None]]:
     """A progress bar as a callback."""
     with progress_bar() as bar:
         task = bar.add_task("embedding images")
@@ -158,7 +160,7 @@ def _fill(
     final: Path,
     rows: np.ndarray,
     batch_size: int,
-    load: Callable[[int], np.ndarray],
+    load: Load,
     forward: Callable[..., jax.Array],
     report: Callable[[int, int], None],
     stored: Callable[[Path, tuple[int, int]], np.ndarray | None],
@@ -191,12 +193,12 @@ def _stream(
     batches: Iterator[tuple[Any, np.ndarray]],
     rows: np.ndarray,
     batch_size: int,
-    load: Callable[[int], np.ndarray],
+    load: Load,
     forward: Callable[..., jax.Array],
 ) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
     """(span, places, latents) of every batch, in order: the next are decoded and one computes meanwhile."""
-    ahead: deque = deque()
-    running: deque = deque()
+    ahead: deque[tuple[Any, np.ndarray, list[Future[np.ndarray]]]] = deque()
+    running: deque[tuple[Any, np.ndarray, jax.Array]] = deque()
 
     def start() -> None:
         span, at, images = ahead.popleft()

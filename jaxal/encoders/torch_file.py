@@ -27,7 +27,7 @@ _OLD_PROTOCOL = 1001
 def _view(tensor: Tensor, raw: bytes, key: str) -> np.ndarray:
     """The tensor's numbers, a view of `raw` where possible."""
     storage = tensor.storage
-    expected = storage.count * storage.dtype.itemsize
+    expected = storage.size * storage.dtype.itemsize
     if len(raw) != expected:
         raise WeightsError(f"{key} has {len(raw)} bytes stored where {expected} are announced; fetch it again")
     strides = [stride * storage.dtype.itemsize for stride in tensor.strides]
@@ -95,8 +95,8 @@ def _read_old(data: bytes) -> dict[str, np.ndarray]:
     raw: dict[str, bytes] = {}
     for key in order:
         (count,) = struct.unpack("<q", stream.read(8).ljust(8, b"\xff"))
-        if count != storages[key].count:
-            raise WeightsError(f"storage {key} announces {count} numbers, not {storages[key].count}; fetch it again")
+        if count != storages[key].size:
+            raise WeightsError(f"storage {key} announces {count} numbers, not {storages[key].size}; fetch it again")
         raw[key] = stream.read(count * storages[key].dtype.itemsize)
     return {key: _view(tensor, raw[tensor.storage.key], key) for key, tensor in tensors.items()}
 

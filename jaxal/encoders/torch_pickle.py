@@ -56,11 +56,11 @@ class _Global(NamedTuple):
 
 
 class Storage(NamedTuple):
-    """A run of `count` numbers of one type, somewhere in the file."""
+    """A run of `size` numbers of one type, somewhere in the file."""
 
     key: str
     dtype: np.dtype
-    count: int
+    size: int
 
 
 class Tensor(NamedTuple):
@@ -91,8 +91,8 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Ten
     size = math.prod(shape)
     last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
     # A view may skip or share numbers, but one larger than what it looks at could be made absurdly large.
-    if size and (last >= storage.count or size > storage.count):
-        raise WeightsError(f"a tensor of shape {shape} reaches beyond its {storage.count} stored numbers")
+    if size and (last >= storage.size or size > storage.size):
+        raise WeightsError(f"a tensor of shape {shape} reaches beyond its {storage.size} stored numbers")
     return Tensor(storage, offset, shape, strides)
 
 
@@ -128,6 +128,8 @@ def _storage(identity: Any) -> Storage:
         case ("storage", _Global(name), key, str(), int(count)) if name in _DTYPES:
             if is_name(key) and 0 <= count < 2**63:
                 return Storage(key, _DTYPES[name], count)
+        case _:
+            pass
     raise WeightsError(f"a storage is described in a way that is not known; {STATE_DICT_HINT}")
 
 

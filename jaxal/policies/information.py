@@ -11,11 +11,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jaxal.classifiers.linear_probe import inverse_of
 from jaxal.mdp.observation import Observation
 from jaxal.mdp.pool import PoolView
 from jaxal.policies.over_pool import by_blocks, mean_over_pool
 from jaxal.policies.strategy import Setting
+from jaxal.tasks.inverse import inverse_root, positive_inverse
 
 DRAWS = 64  # from the posterior, for BALD
 
@@ -35,7 +35,7 @@ def bait(params: jax.Array, observation: Observation, key: chex.PRNGKey) -> jax.
         to_pool = jnp.where(mask[:, None], view.products(rows) + 1.0, 0.0)  # [B, P] inner products with the labelled
         root = jnp.where(mask, jnp.sqrt(weights[rows]), 0.0)
         among = jnp.where(mask, root[:, None] * (view.products(rows, rows) + 1.0) * root, 0.0)
-        middle = root[:, None] * inverse_of(params * jnp.eye(len(rows)) + among) * root
+        middle = root[:, None] * positive_inverse(params * jnp.eye(len(rows)) + among) * root
         shadow = middle @ to_pool  # [B, P]
         variance = (view.norms + 1.0 - jnp.sum(to_pool * shadow, 0)) / params  # [P] G_jj
 
@@ -59,7 +59,7 @@ class Posterior(NamedTuple):
     """
 
     explained: jax.Array  # [C, B, B] E_c
-    common: jax.Array  # [B, B] M, the Cholesky factor of sum_c E_c
+    root: jax.Array  # [B, B] M^-1, where M is the Cholesky factor of sum_c E_c
 
 
 def bald(params: jax.Array, observation: Observation, key: chex.PRNGKey) -> jax.Array:
@@ -74,7 +74,7 @@ def bald(params: jax.Array, observation: Observation, key: chex.PRNGKey) -> jax.
     common_noise = jax.random.normal(common_key, (slots, DRAWS))
     with jax.default_matmul_precision("highest"):
         posterior = laplace(view, params)
-        spread = jax.scipy.linalg.solve_triangular(posterior.common, common_noise, lower=True, trans="T")
+        spread = posterior.root.T @ common_noise
         spread = jnp.einsum("cab,bs->acs", posterior.explained, spread)  # [B, C, S]
         to_pool = _prior_covariances(view, params)  # [B, P]
 
@@ -97,11 +97,11 @@ def laplace(view: PoolView, l2: jax.Array) -> Posterior:
 
     def explained(probability: jax.Array) -> jax.Array:
         root = jnp.where(mask, jnp.sqrt(probability), 0.0)
-        return root[:, None] * inverse_of(slots + root[:, None] * kernel * root) * root
+        return root[:, None] * positive_inverse(slots + root[:, None] * kernel * root) * root
 
     each = jax.vmap(explained, 1)(jax.nn.softmax(view.logits[rows]))
     common = jnp.sum(each, 0) + jnp.diag(jnp.where(mask, 0.0, 1.0))
-    return Posterior(each, jnp.linalg.cholesky(common))
+    return Posterior(each, inverse_root(common))
 
 
 def _prior_covariances(view: PoolView, l2: jax.Array) -> jax.Array:

@@ -4,8 +4,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jaxal.classifiers.linear_probe import Begin, climb, inverse_of
+from jaxal.classifiers.linear_probe import Begin, climb
 from jaxal.mdp.pool import PoolView
+from jaxal.tasks.inverse import positive_inverse
 from jaxal.tasks.task import masked_logits
 
 TEMPERATURES = tuple(t / 10 for t in range(10, 200))  # 1.0 to 19.9
@@ -27,7 +28,7 @@ def temperature(view: PoolView, l2: jax.Array) -> jax.Array:
         kernel = jnp.where(fitted, view.products(rows, rows) + 1.0, 0.0)  # [B, B], of all with those that are fitted
         among = jnp.where(fitted[:, None], kernel, 0.0)
         targets = jax.nn.one_hot(jnp.where(fitted, view.labels, -1), view.logits.shape[-1])
-        inverse = inverse_of(among / 2 + l2 * jnp.eye(len(rows)))
+        inverse = positive_inverse(among / 2 + l2 * jnp.eye(len(rows)))
         zero = jnp.zeros_like(targets)
         multiply = lambda ascent: inverse @ ascent
         alpha = climb(view.task, multiply, Begin(zero, zero), targets, fitted, l2, ITERATIONS)

@@ -49,7 +49,7 @@ class Task(NamedTuple):
     gram: jax.Array | None  # [M, P, P + S] inner products of latents, pool with pool and state rows, of the whole bank
     holdout_gram: jax.Array | None  # [M, P, H] pool with hold-out rows: apart, as tasks on one pool may share the other
     latents: jax.Array | None  # [M, R, D] where there is no Gram matrix, and for solvers that need them
-    index: jax.Array  # [] int32, the task's place in the bank
+    number: jax.Array  # [] int32, the task's place in the bank
     pool_labels: jax.Array  # [P] int32; -1: padding
     holdout_labels: jax.Array  # [H] int32; -1: padding
     class_mask: jax.Array  # [C] bool; False: not a class of this task
@@ -114,7 +114,7 @@ def stretches(lengths: Iterable[int]) -> list[slice]:
     return [slice(start, end) for start, end in pairwise(ends)]
 
 
-def over_lane(function: Callable, axes: Any, seeds: int) -> Callable:
+def over_lane(function: Callable[..., Result], axes: Any, seeds: int) -> Callable[..., Result]:
     """`function` over the seeds of a lane, side by side; a single one is spared the batch axis."""
     return for_each(function, axes, None if seeds > 1 else 1)
 
@@ -205,7 +205,7 @@ def make_task(
         gram=grams[0],
         holdout_gram=grams[1],
         latents=latent_rows,
-        index=jnp.zeros((), jnp.int32),
+        number=jnp.zeros((), jnp.int32),
         pool_labels=jnp.asarray(pool_labels),
         holdout_labels=jnp.asarray(row_labels[sizes[0] + sizes[1] :]),
         class_mask=jnp.arange(classes or present) < present,
@@ -252,7 +252,7 @@ def stack(tasks: Iterable[Task], lead: tuple[int, ...]) -> Task:
         if bank is None:
             bank = jax.tree.map(lambda x: jnp.zeros((*lead, *x.shape[1:]), x.dtype), task)
         bank = _put(bank, task, jnp.asarray(place, jnp.int32))
-    return bank._replace(index=jnp.broadcast_to(jnp.arange(lead[-1], dtype=jnp.int32), lead))
+    return bank._replace(number=jnp.broadcast_to(jnp.arange(lead[-1], dtype=jnp.int32), lead))
 
 
 @partial(jax.jit, donate_argnums=0)
@@ -278,11 +278,11 @@ def scored_on(bank: Task, holdout: slice) -> Task:
     )
 
 
-def select(bank: Task, index: jax.Array) -> Task:
-    """The task at `index` [] int32 of a bank; Gram matrices, latents and images stay the bank's."""
+def select(bank: Task, number: jax.Array) -> Task:
+    """The task at `number` [] int32 of a bank; Gram matrices, latents and images stay the bank's."""
     whole = {name: getattr(bank, name) for name in ("images", "gram", "holdout_gram", "latents")}
-    small = jax.tree.map(lambda x: x[index], bank._replace(**dict.fromkeys(whole)))
-    return small._replace(**whole, index=index)
+    small = jax.tree.map(lambda x: x[number], bank._replace(**dict.fromkeys(whole)))
+    return small._replace(**whole, number=number)
 
 
 def masked_logits(task: Task, logits: jax.Array) -> jax.Array:
@@ -294,7 +294,7 @@ def columns(task: Task, picks: jax.Array) -> jax.Array:
     """Inner products of the latents of pool rows `picks` [N] int32 with those of all rows: [N, R] float32."""
     chex.assert_rank(picks, 1)
     if task.gram is not None and task.holdout_gram is not None:
-        return jnp.concatenate([task.gram[task.index, picks], task.holdout_gram[task.index, picks]], -1)
+        return jnp.concatenate([task.gram[task.number, picks], task.holdout_gram[task.number, picks]], -1)
     z = own_latents(task)
     return distances.inner(z[picks], z)
 
@@ -314,7 +314,7 @@ def pool_products(task: Task, picks: jax.Array, others: jax.Array | None = None)
     pool = task.norms.shape[-1]
     if task.gram is not None:
         wanted = (picks, slice(pool)) if others is None else (picks[:, None], others)
-        return task.gram[(task.index, *wanted)] - 1.0
+        return task.gram[(task.number, *wanted)] - 1.0
     z = own_latents(task)
     return distances.inner(z[picks], z[:pool] if others is None else z[others]) - 1.0
 
@@ -322,7 +322,7 @@ def pool_products(task: Task, picks: jax.Array, others: jax.Array | None = None)
 def own_latents(task: Task) -> jax.Array:
     """The task's latents [R, D], the constant 1 last; for classifiers that say that they need them."""
     assert task.latents is not None, "the bank was made without latents; see Needs"
-    return task.latents[0] if task.latents.shape[0] == 1 else task.latents[task.index]
+    return task.latents[0] if task.latents.shape[0] == 1 else task.latents[task.number]
 
 
 def distance_columns(distance: Distance, task: Task, inner_columns: jax.Array, picks: jax.Array) -> jax.Array:
