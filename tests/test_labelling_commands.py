@@ -238,25 +238,6 @@ def test_bad_requests_are_told_in_a_line(tmp_path, project, scans):
         assert told in str(error.value) and "\n" not in str(error.value)
 
 
-WITHOUT_STARLETTE = """
-import sys
-from pathlib import Path
-sys.modules["starlette"] = None
-from jaxal.labelling import commands
-for command in (commands.serve, commands.backend):
-    try:
-        command(Path(sys.argv[1]), port=0)
-    except ValueError as error:
-        print(error)
-"""
-
-
-def test_what_serving_needs_is_told(project):
-    command = [sys.executable, "-c", WITHOUT_STARLETTE, str(project)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == "starlette is not installed; to serve: pip install 'jaxal[label]'\n" * 2
-
-
 def test_nothing_but_serving_imports_the_server():
     code = (
         "import jaxal.labelling.commands, sys; print([m for m in ('starlette', 'uvicorn', 'flax') if m in sys.modules])"
