@@ -3,10 +3,10 @@
     python experiments/benchmarks/bench_next.py                # 10,000 images of 1,280 latents, then 100,000
     python experiments/benchmarks/bench_next.py --strategy margin
 
-Each size runs in a process of its own. Reported are the first batch (with whatever the strategy compiles, and all images
-compared with each other), the median of the later ones, each after ten answers, how much of it is the strategy's own,
-and the process's largest memory. Random latents of 8 classes, 50 labels. Wanted: under 1 s at 10,000 images and under
-5 s at 100,000. Some minutes.
+Each size runs in a process of its own. Reported are the first batch (with whatever the strategy compiles, and all
+images compared with each other), the median of the later ones, each after ten answers, how much of it is the strategy's
+own, and the process's largest memory. Random latents of 8 classes, 50 labels. Wanted: under 1 s at 10,000 images and
+under 5 s at 100,000. Some minutes.
 """
 
 import argparse
