@@ -27,7 +27,7 @@ from jaxal.report import statistics
 from jaxal.report.statistics import rounded
 
 RESULTS = Path(__file__).parent / "results" / "leave_one_out"
-IMAGES = ("texture80", "digits", "brain", "cxr")
+PICTURES = ("texture80", "digits", "brain", "cxr")
 TABLES = ("splice", "vehicle", "segment", "waveform5000", "vowel")
 SHIFTED = {"brain, official test split": "brain", "cxr, official test split": "cxr"}
 POLICY, ORACLE = "pretrained", "greedy_oracle"
@@ -47,9 +47,9 @@ class Cell(NamedTuple):
 
 
 CELLS = [
-    *(Cell(name, batch, 60) for batch in (1, 5, 10) for name in (*IMAGES, *TABLES)),
+    *(Cell(name, batch, 60) for batch in (1, 5, 10) for name in (*PICTURES, *TABLES)),
     *(Cell(name, 1, 60) for name in SHIFTED),
-    *(Cell(name, 1, 200) for name in IMAGES),
+    *(Cell(name, 1, 200) for name in PICTURES),
 ]
 
 

@@ -16,8 +16,10 @@ from jaxal.policies.counterfactual import Play
 from jaxal.policies.gain_training import Snapshot, explains, make_play, own_share
 from jaxal.policies.learner import NO_HOOKS, Hooks, Learned
 from jaxal.presets import default
-from pretraining.tasks import CLASSES, SYNTHETIC, fingerprint_of, fresh
+from pretraining.tasks import CLASSES, IMAGES, SYNTHETIC, fingerprint_of, fresh
 
+FIRST = 64  # episodes before the first update, by whose states the inputs are scaled
+IMAGES_OFTEN = 3  # times as often as other sets are those of images drawn
 KINDS = {
     "one": (0.60, {}),
     "batch": (0.25, {"batch": 10, "records": 5}),
@@ -50,18 +52,20 @@ def train(
       synthetic_share: of the tasks that are synthetic.
       hooks: what the caller does meanwhile.
     """
-    weighted = [*names, *[SYNTHETIC] * round(len(names) * synthetic_share / (1 - synthetic_share))]
+    real = [name for name in names for _ in range(IMAGES_OFTEN if name in IMAGES else 1)]
+    weighted = [*real, *[SYNTHETIC] * round(len(real) * synthetic_share / (1 - synthetic_share))]
     base = replace(default(), counterfactual=config)
     plays = _plays(base)
     rng = np.random.default_rng([seed, 0x51ED])
     kinds = rng.choice(list(KINDS), config.iterations, p=[share for share, _ in KINDS.values()])
     keys = jax.random.split(jax.random.key(seed), config.iterations + 1)
-    tasks = lambda i: fresh(weighted, config.episodes, seed * 100_003 + i, folder)
+    tasks = lambda i, count=config.episodes: fresh(weighted, count, seed * 100_003 + i, folder)
     began = time.perf_counter()
-    init = jax.jit(partial(counterfactual.init, plays["one"], None))
+    begin = plays["one"]._replace(config=replace(config, episodes=FIRST))
+    init = jax.jit(partial(counterfactual.init, begin, None))
     steps = {name: jax.jit(partial(counterfactual.iterate, play), donate_argnums=0) for name, play in plays.items()}
     losses = np.full(config.iterations, np.nan, np.float32)
-    first = tasks(0)
+    first = tasks(0, FIRST)
     found = hooks.resume(Snapshot([jax.eval_shape(init, first, keys[0])], np.zeros((), np.int32), losses))
     if found is None:
         state, done = init(first, keys[0]), 0
@@ -77,7 +81,7 @@ def train(
         "synthetic_share": synthetic_share,
         "seed": seed,
         "iterations": config.iterations,
-        "states": (config.iterations + 1) * config.episodes * config.records,
+        "states": (FIRST + config.iterations * config.episodes) * config.records,
         "updates": config.iterations * config.updates,
         "seconds": round(time.perf_counter() - began, 1),
         "explains": explains(plays["one"], state),

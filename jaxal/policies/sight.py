@@ -43,6 +43,9 @@ PROPOSERS: dict[str, Utility] = {
 """Strategies that propose candidates and visit states in training."""
 
 
+LEAST = 1e-6  # utility of a rule that is told from none
+
+
 class Sight(NamedTuple):
     """What is seen of a state with K candidates."""
 
@@ -70,6 +73,6 @@ def see(names: Names, observation: Observation, key: chex.PRNGKey) -> Sight:
     own = features_of(names.features, look)
     keys = jax.random.split(key, max(len(names.rules), 1))
     utilities = [RULES[name](observation, each) for name, each in zip(names.rules, keys, strict=False)]
-    logs = [jnp.where(look.mask, jnp.log(jnp.maximum(utility, 1e-9)), 0.0) for utility in utilities]
+    logs = [jnp.where(look.mask, jnp.log(jnp.maximum(utility, LEAST)), 0.0) for utility in utilities]
     features = jnp.concatenate([own, *(each[:, None] for each in logs)], -1)
     return Sight(features, standardise(features, look.mask), summary_of(names.summaries, look))
