@@ -1,4 +1,7 @@
-"""A case of the zoo, and how it is run: by the real command line, in a process and a folder of its own."""
+"""A case of the zoo, and how it is run: by the real command line, in a folder of its own.
+
+Where surroundings, figures or several processes matter it has processes of its own, else one does many cases.
+"""
 
 import multiprocessing
 import os
@@ -7,9 +10,12 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +28,6 @@ LIMIT = 300  # seconds for one command, of which most take ten
 HANGS = f"hangs for more than {LIMIT} s"
 LONGEST = 400  # letters of a line that tells of a mistake
 FINE, MISTAKE, INTERRUPTED, UNREAD = 0, 2, 130, 141
-
-WARM = multiprocessing.get_context("forkserver")
-WARM.set_forkserver_preload(["__main__", "jaxal.cli.commands", "jaxal.report.pages", "jaxal.data.tables"])
-"""Starts processes that have imported all there is, but done nothing with it."""
 
 
 class Fault(AssertionError):
@@ -47,7 +49,7 @@ class Place:
 
     folder: Path
     environment: Mapping[str, str]
-    warm: bool = False  # whether commands may start as `WARM` has them, and draw nothing: in a third of the time
+    warm: bool = False  # whether commands may be done by a `Worker`, in a tenth of the time
 
     def start(self, command: str, **options: Any) -> subprocess.Popen[str]:
         """Starts `jaxal COMMAND` there."""
@@ -78,16 +80,13 @@ class Place:
         return Done(process.returncode, out or "", err or "")
 
     def _warm_call(self, command: str) -> Done:
-        with tempfile.TemporaryDirectory(prefix="jaxal-zoo-") as folder:
-            places = [Path(folder) / name for name in ("out", "err")]
-            process = WARM.Process(target=_work, args=(self.folder, shlex.split(command), places))
-            process.start()
-            process.join(LIMIT)
-            if process.exitcode is None:
-                process.kill()
-                process.join()
-                raise Fault(HANGS)
-            return Done(process.exitcode, *(place.read_text(errors="replace") for place in places))
+        if not hasattr(_OWN, "worker"):
+            _OWN.worker = Worker()
+        done = _OWN.worker.call(self.folder, shlex.split(command))
+        if done is None:
+            del _OWN.worker
+            raise Fault(HANGS)
+        return done
 
     def write(self, name: str, content: bytes | str) -> Path:
         """Writes a file there, in folders of its own if need be."""
@@ -97,14 +96,51 @@ class Place:
         return path
 
 
-def _work(folder: Path, arguments: list[str], places: list[Path]) -> None:
-    """What the process of a warm call does: what is printed goes into two files, and nothing is drawn."""
-    os.chdir(folder)
-    for number, place in enumerate(places, start=1):
-        os.dup2(os.open(place, os.O_WRONLY | os.O_CREAT), number)
+class Worker:
+    """A process that does one command after another, with what JAX has compiled before, and draws nothing."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.line, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self.process.start()
+
+    def call(self, folder: Path, arguments: list[str]) -> Done | None:
+        """Does one command; None: it hung, and the process is gone."""
+        with tempfile.TemporaryDirectory(prefix="jaxal-zoo-") as printed:
+            places = [Path(printed) / name for name in ("out", "err")]
+            self.line.send((folder, arguments, places))
+            if not self.line.poll(LIMIT):
+                self.process.kill()
+                return None
+            status = self.line.recv()
+            return Done(status, *(place.read_text(errors="replace") for place in places))
+
+
+_OWN = threading.local()  # the worker of each thread
+
+
+def _serve(line: Connection) -> None:
+    """What a worker does: every command has two files for what it prints."""
     pages.write = lambda *_: []
-    sys.argv = ["jaxal", *arguments]
-    main()
+    while True:
+        folder, arguments, places = line.recv()
+        os.chdir(folder)
+        for number, place in enumerate(places, start=1):
+            handle = os.open(place, os.O_WRONLY | os.O_CREAT)
+            os.dup2(handle, number)
+            os.close(handle)
+        sys.argv, status = ["jaxal", *arguments], FINE
+        try:
+            main(leave=sys.exit)
+        except SystemExit as ended:
+            status = ended.code
+        except BaseException:
+            traceback.print_exc()
+            status = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        line.send(status)
 
 
 def nothing(place: Place) -> None:

@@ -165,7 +165,7 @@ TABLES = [
     table("images [n, channels, H, W]", "channel", 0, PIXELS, X=np.stack([PICTURES] * 3, 1)),
     table(
         "images with transparency",
-        "(?i)alpha|transparen",
+        "the fourth channel, opacity, is 255 everywhere and was left out",
         0,
         PIXELS,
         X=np.concatenate([np.stack([PICTURES] * 3, -1), np.full((N, 8, 8, 1), 255, np.uint8)], -1),
@@ -206,7 +206,7 @@ TABLES = [
     refused("a patient for some rows", "groups has shape", groups=_groups(3)[:50]),
     refused("too few rows", "few|leave none|no row|single", **blobs(6, 2)),
     refused("one class", "one class only", y=np.zeros(N)),
-    refused("no label at all", "no row has a label", y=np.full(N, -1)),
+    refused("no label at all", "no row has a label", y=np.full(N, np.nan)),
     refused("labels with fractions", "y holds 0.5", y=Y + 0.5),
     refused("several classes a row", "one-hot, and 1 rows have no class or several", y=_replaced(np.eye(3)[Y], 4, 1)),
     refused("as many labels as not rows", "y has shape", y=Y[:50]),
