@@ -185,10 +185,10 @@ FOLDERS = [
     folder("other words for a split", split_scans("Training", "Testing"), "train 48, test 16"),
     folder("a split within one more folder", split_scans("x-rays/train", "x-rays/test"), "train 48, test 16"),
     folder("a folder within a folder", scans("all/{c}/{k}.png"), "dark 24, light 24"),
-    folder("patients above the classes", scans("patient{p}/{c}/{k}.png"), "(?i)patient"),
+    folder("patients above the classes", scans("patient{p}/{c}/{k}.png"), "classes with names of patients", MISTAKE),
     folder("a split word beside classes", scans(classes=("dark", "test")), "(?i)split"),
     folder(
-        "a folder of images without a label", scans() | scans("unlabelled/{k}.png", "xyu"), "24 rows without a label"
+        "a folder of images without a label", scans() | scans("unlabelled/{k}.png", "xyu"), "24 images without a label"
     ),
     folder("classes in file names", FLAT, "a 24, b 24", 0, r"--label-regex '([ab])\d+.png'"),
     folder("no classes at all", FLAT, "but no class folders", MISTAKE),
