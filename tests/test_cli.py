@@ -131,7 +131,8 @@ def test_run_says_what_it_found_and_fits_a_terminal(finished):
     assert re.search(r"random +0\.\d{4} +0\.\d{4} to 0\.\d{4} +0\.\d{3} .*\(\d+%\)", text)
     for words in ("AULC", "68% interval", "labels", "learned (DDQN)", "random", "margin", "mean AULC"):
         assert words in text
-    told = done.stderr.splitlines()
+    holds, *told = done.stderr.splitlines()
+    assert holds == "wine: 178 rows of 13 features, 3 classes: class_0 59, class_1 71, class_2 48"
     assert all(line.startswith(("training", "comparing")) for line in told), told
     assert [line.split(",")[0] for line in told if line.startswith("training ")][-1] == "training 3/3"
 
@@ -469,8 +470,8 @@ BAD = [
     ("report", "no run folder is given"),
     ("report empty", "empty/results.json: no such file"),
     ("report a_file", "a_file/results.json: "),
-    ("report broken", "broken/results.json: not a whole JSON file"),
-    ("report finished broken --out page", "broken/results.json: not a whole JSON file"),
+    ("report broken", "broken/results.json: not what `jaxal run` writes (not a whole JSON file"),
+    ("report finished broken --out page", "broken/results.json: not what `jaxal run` writes (not a whole JSON file"),
     ("report finished finished", "--out is missing"),
     ("report finished finished --out finished", "--out is finished, which holds a run"),
 ]

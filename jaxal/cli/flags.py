@@ -37,10 +37,11 @@ class Run:
     """Train a policy, compare it with the other strategies from the same initial sets, and write runs/NAME."""
 
     dataset: str = "digits"
-    """digits, breast-cancer, wine, kather2016, kermany_pneumonia, a .npz file, a folder of images, or tfds:NAME"""
+    """digits, breast-cancer, wine, kather2016, kermany_pneumonia, a .npz, .csv or .parquet file, a folder of images, or
+    tfds:NAME"""
     train_on: Annotated[tuple[str, ...], _optional("the data set's own source pool", "DATASET ...")] = ()
     """data sets to train the policy on, so that it meets the data set itself for the first time when it is tested"""
-    preset: Literal["default", "paper"] = "default"
+    preset: Literal["default", "paper", "lal-rl"] = "default"
     """the settings that the flags below start from"""
     plugins: Plugins = ()
     """Python files that are run first, to register strategies, features, rewards, distances, classifiers, encoders"""
