@@ -271,6 +271,8 @@ class EnvironmentConfig(Settings):
 class AgentConfig(Settings):
     """The double deep Q-network."""
 
+    label: str = "learned (DDQN)"
+    """what the policy is called in tables and figures"""
     hidden: tuple[int, ...] = (128, 128, 128)
     """widths of the hidden layers"""
     residual: str = ""

@@ -170,7 +170,7 @@ def compare_strategies(
     keys = seed_keys(config.evaluation.numbers, "compare")
     compared = evaluate_all(environment, contenders, banks, keys, starts=config.evaluation.starts, hooks=hooks)
     shown = {
-        name: Shown(strategy.kind, strategy.label or name.replace("_", " "), strategy.cheats, strategy.colour)
+        name: Shown(strategy.kind, strategy.called(config) or name.replace("_", " "), strategy.cheats, strategy.colour)
         for name, strategy in strategies.items()
     }
     return Evaluation(compared.curves, shown, labels, compared.compile_seconds)

@@ -1,6 +1,16 @@
 """Settings that go together: the paper's, and the steadiest found. A preset is a function that returns a config."""
 
-from jaxal.config import PAPER_FEATURES, AgentConfig, Config, EnvironmentConfig, ProbeConfig, TrainConfig
+from dataclasses import replace
+
+from jaxal.config import (
+    PAPER_FEATURES,
+    AgentConfig,
+    Config,
+    EnvironmentConfig,
+    InputsConfig,
+    ProbeConfig,
+    TrainConfig,
+)
 
 STRATEGY = "typical_uncertainty"  # that suggests what to label next, where no other is named
 DEFAULT_FEATURES = (
@@ -22,6 +32,30 @@ def paper() -> Config:
         environment=EnvironmentConfig(batch_selection="top_n", standardise=False),
         agent=AgentConfig(replay="prioritised"),
         train=TrainConfig(episodes=10, iterations=40),
+    )
+
+
+def lal_rl() -> Config:
+    """LAL-RL (Konyushkova et al. 2018) as the paper compares with it: the same agent and training as `paper`.
+
+    What differs is the classifier, logistic regression on the data themselves at the encoders' image size, and what
+    the agent sees of it: probabilities of class 0 and mean cosine distances between the data, in the authors' order.
+    scikit-learn's C = 1 on D standardised features is an l2 of 1 / D here, or 2 / D with two classes; l2 has to be a
+    number, and 1e-3 stands for a D of about 1,000 (`--probe.l2`).
+    """
+    same = paper()
+    return replace(
+        same,
+        inputs=InputsConfig(encoder="pixels", image_size=224),
+        probe=ProbeConfig(solver="newton", l2=1e-3, iterations=200),
+        environment=replace(
+            same.environment,
+            batch=1,
+            distance="cosine",
+            state_features=("class_0_probability",),
+            action_features=("class_0_probability", "mean_distance_unlabelled", "mean_distance_labelled"),
+        ),
+        agent=replace(same.agent, label="LAL-RL"),
     )
 
 
@@ -59,4 +93,4 @@ def default() -> Config:
     )
 
 
-PRESETS = {"default": default, "paper": paper}
+PRESETS = {"default": default, "paper": paper, "lal-rl": lal_rl}

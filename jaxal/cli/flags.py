@@ -41,7 +41,7 @@ class Run:
     tfds:NAME"""
     train_on: Annotated[tuple[str, ...], _optional("the data set's own source pool", "DATASET ...")] = ()
     """data sets to train the policy on, so that it meets the data set itself for the first time when it is tested"""
-    preset: Literal["default", "paper"] = "default"
+    preset: Literal["default", "paper", "lal-rl"] = "default"
     """the settings that the flags below start from"""
     plugins: Plugins = ()
     """Python files that are run first, to register strategies, features, rewards, distances, classifiers, encoders"""

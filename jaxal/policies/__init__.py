@@ -59,7 +59,7 @@ STRATEGIES: Registry[Strategy] = Registry(
         "ddqn": Strategy(
             q_values,
             kind="learned",
-            label="learned (DDQN)",
+            label=lambda config: config.agent.label,
             sequential=None,
             prepare=_trained,
             colour="#D55E00",

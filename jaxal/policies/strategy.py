@@ -41,7 +41,7 @@ class Strategy:
 
     utility: (params, observation, key) -> [K], the highest is labelled first.
     kind: only "hand-written" ones compete for the best hand-written; "control" shows what another owes its success to.
-    label: how it is called in pictures and tables; by default its name, with spaces.
+    label: how it is called in pictures and tables, which may depend on the config; by default its name, with spaces.
     sequential: with several labels a step, whether each pick is made in view of the picks before it, as some are
       defined. The others take the N highest. None: as `environment.batch_selection` says.
     cheats: it sees labels that it has not paid for, and is left out of every comparison.
@@ -53,7 +53,7 @@ class Strategy:
 
     utility: ParametricUtility
     kind: Kind = "hand-written"
-    label: str = ""
+    label: str | Callable[[Config], str] = ""
     sequential: bool | None = False
     cheats: bool = False
     refits: bool = False
@@ -64,6 +64,10 @@ class Strategy:
     def picks_in_sequence(self, config: Config) -> bool:
         """`sequential`, decided."""
         return config.environment.batch_selection == "sequential" if self.sequential is None else self.sequential
+
+    def called(self, config: Config) -> str:
+        """`label`, decided; empty where there is none."""
+        return self.label if isinstance(self.label, str) else self.label(config)
 
 
 def plain(utility: Utility, **shown: Any) -> Strategy:
