@@ -1,7 +1,8 @@
 """Pictures of cells: the mean over seeds and starts, and its 68% interval."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ def panel(ax: Axes, title: str, cells: Mapping[str, Cell]) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def columns(titles: list[str], rows: list[list[Mapping[str, Cell]]]) -> Figure:
+def columns(titles: Sequence[str], rows: Sequence[Sequence[Mapping[str, Cell]]]) -> Figure:
     """Panels, one column a title; each row has the curves of every column."""
     figure = Figure((4.6 * len(titles), 3.0 * len(rows) + 0.6), layout="constrained")
     axes = figure.subplots(len(rows), len(titles), squeeze=False, sharex="col")
@@ -64,6 +65,32 @@ def bars(x: list[int], values: list[np.ndarray], xlabel: str, title: str) -> Fig
     ax.set_title(title, loc="left", fontsize=9)
     ax.grid(alpha=0.25)
     return figure
+
+
+def growth(measured: list[dict[str, Any]]) -> Figure:
+    """Processor seconds, compilation included, against the dimensions of the data, and against the pool."""
+    kinds = {"authors": ("LAL-RL, authors' way", "#000000"), "engine": ("LAL-RL, our engine", "#0072B2")}
+    kinds["paper"] = ("the paper's settings", COLOURS[OURS])
+    figure = Figure((8.6, 3.2), layout="constrained")
+    for ax, (varies, fixed) in zip(
+        figure.subplots(1, 2), (("dimensions", "pool"), ("pool", "dimensions")), strict=True
+    ):
+        side_by_side = [each for each in measured if each[fixed] == usual(measured, fixed)]
+        along = sorted(side_by_side, key=lambda each: each[varies])
+        for kind, (label, colour) in kinds.items():
+            seconds = [each[kind]["processor"] for each in along]
+            ax.loglog([each[varies] for each in along], seconds, "o-", color=colour, label=label)
+        ax.set_xlabel({"dimensions": "pixels x channels", "pool": "pool"}[varies])
+        ax.grid(alpha=0.25)
+    figure.axes[0].set_ylabel("processor seconds")
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def usual(measured: list[dict[str, Any]], name: str) -> int:
+    """The value that most measurements have."""
+    values = [each[name] for each in measured]
+    return max(set(values), key=values.count)
 
 
 def save(figure: Figure, asked: Asked, name: str) -> Path:
