@@ -14,7 +14,7 @@ from experiments.reproduction.data import Sources
 def curves(asked: cells.Asked, found: Sources) -> dict[str, Cell]:
     """For each of the seven strategies the cell that its curve is in."""
     ours = cells.compared(asked, "ours", found, "ours")
-    return {**dict.fromkeys(ours["accuracy"], ours), LAL_RL: cells.compared(asked, "lal-rl", found, "lal-rl")}
+    return cells.by_strategy(ours, cells.compared(asked, "lal-rl", found, "lal-rl"))
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.reproduction import answers, tables
-from experiments.reproduction.cells import FULL, LAL_RL, OURS, QUICK, RESULTS, Cell, Scale, accuracy
+from experiments.reproduction.cells import FULL, LAL_RL, OURS, QUICK, RESULTS, Cell, Scale, accuracy, by_strategy
 from experiments.reproduction.drawing import LARGER
 from jaxal.files import write_text
 from jaxal.report import statistics
@@ -62,10 +62,7 @@ def sections(folder: Path, scale: Scale) -> Iterator[str]:
     else:
         yield "# Full runs\n"
     pairs = {
-        name: {
-            **dict.fromkeys(cells[f"{name}-ours"]["accuracy"], cells[f"{name}-ours"]),
-            LAL_RL: cells[f"{name}-lal-rl"],
-        }
+        name: by_strategy(cells[f"{name}-ours"], cells[f"{name}-lal-rl"])
         for name in SETS
         if f"{name}-ours" in cells and f"{name}-lal-rl" in cells
     }
@@ -179,7 +176,7 @@ def noisy(cells: Mapping[str, Cell], name: str) -> dict[float, dict[str, Cell]]:
     for percent in (0, 10, 50, 100):
         ours, other = (cells.get(f"{name}-{method}-noise{percent}") for method in ("ours", "lal-rl"))
         if ours and other:
-            found[percent / 100] = {**dict.fromkeys(ours["accuracy"], ours), LAL_RL: other}
+            found[percent / 100] = by_strategy(ours, other)
     return found
 
 

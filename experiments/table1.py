@@ -9,7 +9,7 @@ Expected: the paper finds every strategy within its errors whatever the noise; o
 """
 
 from experiments.reproduction import cells, tables
-from experiments.reproduction.cells import LAL_RL, Cell
+from experiments.reproduction.cells import Cell
 from experiments.reproduction.data import Sources
 
 NOISE = {True: (0.0, 0.1, 1.0), False: (0.0, 0.1, 0.5, 1.0)}
@@ -21,7 +21,7 @@ def noisy(asked: cells.Asked, found: Sources, fraction: float) -> dict[str, Cell
     name = f"noise{fraction * 100:.0f}"
     ours = cells.compared(asked, f"ours-{name}", found, "ours", noise=fraction)
     other = cells.compared(asked, f"lal-rl-{name}", found, "lal-rl", noise=fraction)
-    return {**dict.fromkeys(ours["accuracy"], ours), LAL_RL: other}
+    return cells.by_strategy(ours, other)
 
 
 def every(asked: cells.Asked) -> dict[str, dict[float, dict[str, Cell]]]:

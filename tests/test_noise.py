@@ -159,7 +159,7 @@ def test_ranges_are_checked(wrong):
     assert PAPER.rotation == math.pi / 12
 
 
-def test_compare_adds_the_noise_that_is_asked_for(digits, tmp_path):
+def test_compare_adds_the_noise_that_is_asked_for(digits, tmp_path, vmapped_keys):
     images = digits.inputs[:200].reshape(-1, 8, 8).astype(np.uint8) * 15
     settings = {"encoder": "pixels", "seeds": 1, "starts": 2, "budget": 12, "cache_dir": str(tmp_path)}
     clean, noisy = (

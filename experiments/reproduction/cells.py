@@ -171,6 +171,11 @@ def told(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def by_strategy(ours: Cell, lal_rl: Cell) -> dict[str, Cell]:
+    """For each of the seven strategies the cell that its curve is in."""
+    return {name: ours for name in ours["accuracy"]} | {LAL_RL: lal_rl}
+
+
 def accuracy(cell: Cell, strategy: str) -> np.ndarray:
     """[seeds, starts, T + 1]."""
     return np.asarray(cell["accuracy"][strategy], float)
