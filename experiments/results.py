@@ -153,7 +153,8 @@ def facts(columns: Mapping[str, Cell]) -> str:
     shrunk = f" at {side} px" if side else ""
     return (
         f"{data['given']}; LAL-RL has {other['data']['given']}{shrunk}. {data['rows']:,} rows: pool {data['pool']}, "
-        f"reward {data['reward']}, test {data['test']}; {seeds} seeds x {starts} starts."
+        f"reward {data['reward']}, test {data['test']}; {seeds} seeds x {starts} starts. Made in "
+        f"{ours['wall_seconds'] + other['wall_seconds']:.0f} s beside other work."
     )
 
 

@@ -2,7 +2,7 @@
 
     python -m experiments.table2 [--quick] [--data FOLDER] [--dataset D --encoder E]
 
-Cost:     --quick 4 minutes on 2 calm cores (N = 1, 2, 5, 10); in full, see experiments/RESULTS.md.
+Cost:     --quick 4 minutes on 2 calm cores (N = 1, 2, 5, 10); the full form is for a night and has not been run yet.
 Expected: the paper has N = 1 behind all others, and times that first rise with N > 8; ours are in
           experiments/RESULTS.md.
 """

@@ -5,7 +5,7 @@
 In one run and on the same rows: the paper's settings on latents, LAL-RL in the same engine (`--preset lal-rl`), and
 LAL-RL as its authors compute it (`experiments/lal_rl`), each with one random episode, 5 more, and 60 updates after each
 of these. Everything that training takes is counted, from the data in memory on; compilation also stands by itself.
-Cost:     --quick 4 minutes on 2 calm cores; in full, see experiments/RESULTS.md.
+Cost:     --quick 4 minutes on 2 calm cores; the full form is for a night and has not been run yet.
 Expected: the paper says that LAL-RL is 267 times slower; ours are in experiments/RESULTS.md.
 """
 
