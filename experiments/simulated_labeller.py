@@ -10,8 +10,8 @@ by rounds of `jaxal label next`, a filled-in table and `jaxal label add`: log, f
 rows in the same order, and reach the same accuracy on the same test rows, or the script ends with an error. The
 simulation has as many iterations a fit as a project, whose fits begin from nothing: 300 instead of 50 that go on from
 the last. Where float32 cannot tell two rows apart (their scores differ by less than 1e-5) and each side takes another,
-the labeller takes the simulation's, and the tie is counted. A minute or two. Expected: identical curves, and no tie but
-one in texture80's for margin.
+the labeller takes the simulation's, and the tie is counted. A minute or two. Expected: identical curves, and no tie, or
+one (rounding decides).
 """
 
 import argparse

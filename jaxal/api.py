@@ -13,7 +13,7 @@ from jaxal.config import PARTS, Config, SettingError
 from jaxal.data.arrays import from_arrays
 from jaxal.data.dataset import Dataset
 from jaxal.encoders import ENCODERS, Encoder
-from jaxal.encoders.latents import Read, open_dataset, read
+from jaxal.encoders.latents import Read, open_dataset, read, with_noise
 from jaxal.evaluate import ComparisonHooks
 from jaxal.experiment import (
     check_memory,
@@ -153,7 +153,7 @@ def train(data: Data | list[Data], config: Config | None = None, *, progress: bo
     split, so that a policy may honestly be compared on the data set that it was trained on.
 
     Args:
-      data: one data set, or several.
+      data: one data set, or several; where `noise` is asked for, several stay clean.
       config: settings to start from; the default preset by default.
       progress: show how far it is.
       settings: see `configure`.
@@ -166,7 +166,11 @@ def train(data: Data | list[Data], config: Config | None = None, *, progress: bo
     opened = [_dataset(each, made) for each in (data if isinstance(data, list) else [data])]
     prepared = prepare(made, None, opened)
     made, cuts = prepared.config, prepared.source_splits
-    sources = [_read(dataset, made).embedded for dataset in opened]
+    found = [_read(dataset, made) for dataset in opened]
+    sources = [each.embedded for each in found]
+    if len(found) == 1:
+        sources[0], moved = with_noise(found[0], [cut[0] for cut in cuts], made.inputs, made.evaluation.numbers)
+        cuts = [(split,) for split in moved]
     check_memory(prepared, None, sources)
     with terminal.progress("training", quiet=not progress) as shown:
         learned = train_policies(made, sources_for(made, sources, cuts), Hooks(progress=shown))
@@ -211,7 +215,7 @@ def compare(
     prepared = prepare(made, dataset, [dataset] if untrained else [])
     made, splits = prepared.config, prepared.splits
     found = _read(dataset.noting(*prepared.notices), made)
-    target = found.embedded
+    target, splits = with_noise(found, splits, made.inputs, made.evaluation.numbers)
     check_memory(prepared, target, [target] if untrained else [])
     for name, policy in policies.items():
         _check_fit(policy, params[name], made, dataset)
@@ -219,7 +223,7 @@ def compare(
     trained_on = {name: None for policy in policies.values() for name in policy.trained_on}
     if untrained:
         only = dataclasses.replace(made, evaluation=dataclasses.replace(made.evaluation, strategies=tuple(untrained)))
-        bank = sources_for(only, [target], prepared.source_splits)
+        bank = sources_for(only, [target], [(split,) for split in splits])
         with terminal.progress("training", quiet=not progress) as shown:
             learned = train_policies(only, bank, Hooks(progress=shown))
         params |= {name: each.params for name, each in learned.items()}

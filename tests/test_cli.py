@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxal.classifiers import CLASSIFIERS
 from jaxal.cli import main, run_folders
@@ -299,6 +300,19 @@ def test_no_arguments_print_the_overview():
     assert done.returncode == 2
     assert done.stderr == ""
     assert all(f"\n  {command}" in done.stdout for command in ("run", "evaluate", "embed", "report", "list"))
+
+
+def test_latents_keep_the_names_of_their_files(tmp_path, jaxal):
+    rng = np.random.default_rng(0)
+    for c in "ab":
+        (tmp_path / "scans" / c).mkdir(parents=True)
+        for k in range(4):
+            Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(tmp_path / "scans" / c / f"{k}.png")
+    done = jaxal(tmp_path, "embed", "--dataset", "scans", "--encoder", "pixels", "--image-size", "4", "--out", "a.npz")
+    assert done.returncode == 0, done.stderr
+    assert "scans: 8 images, 2 classes: a 4, b 4" in done.stderr.splitlines()
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert sorted(arrays["names"]) == [f"{c}/{k}.png" for c in "ab" for k in range(4)]
 
 
 def one_line(told: str) -> str:

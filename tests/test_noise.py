@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+import jaxal
 from jaxal.data.noise import PAPER, NoiseConfig, add_noise, noisy_copies, noisy_rows, zoom_and_rotate
 from jaxal.data.splits import Split
 
@@ -156,3 +157,14 @@ def test_ranges_are_checked(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         NoiseConfig(**wrong)
     assert PAPER.rotation == math.pi / 12
+
+
+def test_compare_adds_the_noise_that_is_asked_for(digits, tmp_path, vmapped_keys):
+    images = digits.inputs[:200].reshape(-1, 8, 8).astype(np.uint8) * 15
+    settings = {"encoder": "pixels", "seeds": 1, "starts": 2, "budget": 12, "cache_dir": str(tmp_path)}
+    clean, noisy = (
+        jaxal.compare((images, digits.labels[:200]), ["margin"], noise=noise, progress=False, **settings)
+        for noise in (0.0, 1.0)
+    )
+    assert "100% of the pool images carry noise" in " ".join(noisy.summary["dataset"]["notices"])
+    assert (clean.curves("margin") != noisy.curves("margin")).any()

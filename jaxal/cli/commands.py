@@ -273,8 +273,6 @@ def _embedded(dataset: Dataset, config: Config) -> Read:
 
 def _with_noise(images: Read, splits: list[Split], config: Config) -> tuple[Embedded, list[Split]]:
     """The data set that is compared on, its pools noisy where the config says so, and its splits."""
-    if not config.inputs.noise:
-        return images.embedded, splits
     noisy, moved = with_noise(images, splits, config.inputs, config.evaluation.numbers)
     _tell(noisy.dataset, images.embedded.dataset)
     return noisy, moved

@@ -94,7 +94,7 @@ def read(dataset: Dataset, config: Reading, keep_images: bool = False) -> Read:
 def with_noise(
     read_: Read, splits: Sequence[Split], config: InputsConfig, seeds: Sequence[int]
 ) -> tuple[Embedded, list[Split]]:
-    """The same data set with a fraction of every pool, and source pool, replaced by noisy copies.
+    """The same data set with a fraction of every pool, and source pool, replaced by noisy copies; of none, as it is.
 
     Which rows are noisy depends on the number of a split's seed, in `seeds`; how a row is distorted is its own, so that
     the seeds share copies. A row may be in one seed's pool and in another's test part, so the clean rows [n] stay, and
@@ -104,6 +104,8 @@ def with_noise(
     Raises:
       DataError: when there are no images to add noise to.
     """
+    if not config.noise:
+        return read_.embedded, list(splits)
     (dataset, latents, images, _), reader = read_
     require_images(dataset, "--noise")
     assert reader is not None

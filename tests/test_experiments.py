@@ -1,0 +1,82 @@
+"""The experiments on the paper: what is kept, what is skipped, and that the page of results is the one of its files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import results
+from experiments.reproduction import cells, data, paper, tables
+from experiments.reproduction.cells import LAL_RL, OURS, QUICK, Asked
+
+
+@pytest.fixture
+def asked(tmp_path) -> Asked:
+    return Asked(QUICK, "", "", tmp_path / "no data", tmp_path)
+
+
+def cell(*values: float) -> cells.Cell:
+    """Of one strategy, constant in each of two seeds."""
+    curves = np.tile(np.reshape(values, (-1, 1, 1)), (1, 2, 3)).tolist()
+    return {"labels": [8, 10, 12], "accuracy": {OURS: curves, LAL_RL: curves, **dict.fromkeys(paper.TABLE_1, curves)}}
+
+
+def test_the_page_is_the_one_of_its_files():
+    assert results.TARGET.read_text() == results.render(cells.RESULTS), "run python -m experiments.results"
+
+
+def test_the_pictures_of_the_page_are_there():
+    page = results.TARGET.read_text()
+    for line in page.splitlines():
+        if line.startswith("!["):
+            assert (results.TARGET.parent / line.split("(")[1].rstrip(")")).is_file(), line
+
+
+def test_missing_data_is_one_line(asked, capsys):
+    assert list(asked.each("cxr", "texture")) == []
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and all("skipped" in line and "--data" in line for line in said)
+
+
+def test_a_comparison_is_kept_and_not_made_again(asked, digits, monkeypatch, vmapped_keys):
+    found = data.Sources("digits", digits, digits, "", {"ours": "digits", "lal_rl": "digits"})
+    small = {"strategies": ["margin"], "seeds": 1, "starts": 2, "budget": 11}
+    made = cells.compared(asked, "ours", found, "ours", **small)
+    assert cells.at_labels(made, "margin", 11).shape == (1, 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(cells.jaxal, "compare", None)
+        assert cells.compared(asked, "ours", found, "ours", **small) == made
+        with pytest.raises(TypeError):  # other settings are computed
+            cells.compared(asked, "ours", found, "ours", **{**small, "starts": 3})
+
+
+def test_changed_settings_keep_what_stands_beside_them():
+    settings = {"train": {"iterations": 3, "patience": 1}, "seeds": 2}
+    changed = cells.merged(settings, {"train": {"patience": 0}, "batch": 2})
+    assert changed == {"train": {"iterations": 3, "patience": 0}, "seeds": 2, "batch": 2}
+
+
+def test_lal_rl_is_as_regularised_as_scikit_learn(digits):
+    found = data.Sources("digits", digits, digits, "", {})
+    settings = cells.settings_of(QUICK, found, "lal-rl")
+    assert settings["probe"]["l2"] == 1 / 64 and settings["preset"] == "lal-rl"
+
+
+def test_rows_are_drawn_in_proportion(digits):
+    rows = data.some_rows(digits, 600)
+    assert abs(len(rows) - 600) <= 10 and len(set(rows)) == len(rows)
+    shares = np.bincount(digits.labels[rows]) / np.bincount(digits.labels)
+    np.testing.assert_allclose(shares, 600 / len(digits), atol=0.01)
+
+
+def test_tables_have_the_papers_numbers_beside_ours():
+    table = tables.table_1("tiles", {0.0: {name: cell(0.5, 0.7) for name in paper.TABLE_1}})
+    assert "| LAL-RL | 0.600 ± " in table and "*0.315 ± 0.024*" in table
+    timed = {**cell(0.5, 0.7), "training": {"seconds": 4.0, "compile_seconds": 9.0, "iterations_by_seed": [3, 3]}}
+    assert (
+        "| 7 | 0.600 ± " in (table := tables.table_2("texture", {7: timed})) and "| 1,255 |" in table and "2.0" in table
+    )
+
+
+def test_the_place_of_the_data_is_beside_the_repository():
+    assert Path(__file__).parents[2] / "shared" / "data" == data.FOLDER
