@@ -53,7 +53,7 @@ class Place:
 
     def start(self, command: str, **options: Any) -> subprocess.Popen[str]:
         """Starts `jaxal COMMAND` there."""
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         return subprocess.Popen(
             [JAXAL, *shlex.split(command)], cwd=self.folder, env=self.environment, text=True, errors="replace", **pipes
         )

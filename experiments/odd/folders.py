@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 import numpy as np
-import pydicom
 from PIL import Image
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless, generate_uid
 from safetensors.numpy import save_file
 
 from jaxal.encoders import make_encoder
@@ -80,11 +80,11 @@ def beside(**files: bytes) -> dict[str, bytes]:
 
 def dicom(values: np.ndarray, syntax: str = ExplicitVRLittleEndian) -> bytes:
     """A grey DICOM of 12 bits."""
-    meta = pydicom.dataset.FileMetaDataset()
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
-    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.1")
+    meta.MediaStorageSOPInstanceUID = generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    file = pydicom.dataset.FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    file = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     file.SOPClassUID, file.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
     file.Rows, file.Columns = values.shape
     file.SamplesPerPixel, file.PhotometricInterpretation, file.PixelRepresentation = 1, "MONOCHROME2", 0
@@ -135,7 +135,7 @@ def _resnet(width: int = 2) -> dict[str, np.ndarray]:
     parts = {"downsample_conv": "downsample.0", "downsample_bn": "downsample.1"}
     state = {}
     for path, shape in jax.tree_util.tree_leaves_with_path(shapes):
-        *modules, leaf = [part.key for part in path[1:]]
+        *modules, leaf = [str(part.key) for part in path[1:]]
         name = ".".join(parts.get(module, module.removeprefix("block")) for module in modules)
         values = rng.uniform(0.1, 0.5, shape.shape).astype(np.float32)
         state[f"{name}.{leaves.get(leaf, leaf)}"] = values.transpose(3, 2, 0, 1) if values.ndim == 4 else values

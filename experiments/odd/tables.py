@@ -18,7 +18,7 @@ RUN = f"run {QUICK} --budget 6"
 N = 120
 
 
-def blobs(n: int = N, classes: int = 3, columns: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
+def blobs(n: int = N, classes: int = 3, columns: int = 4, seed: int = 0) -> dict[str, Any]:
     """Rows that can be told apart: X [n, columns] float64 and y [n]."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % classes
