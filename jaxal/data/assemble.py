@@ -68,7 +68,7 @@ def assemble(
     if others:
         grouped.append(f"{count(others, 'image')} without a label left out of the simulation")
     if copies := len(unknown) - len(others):
-        grouped.append(f"{copies:,} images without a label left out as exact copies of others")
+        grouped.append(f"{copies:,} image{'s' * (copies > 1)} without a label left out as exact copies of others")
     part = lambda chosen: None if groups is None else groups[chosen]
     files = np.array(known.files)
     unlabelled = Unlabelled(images[np.array(others, int)], files[len(rows) :], part(slice(len(rows), None)))
