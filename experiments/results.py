@@ -102,11 +102,11 @@ def sections(folder: Path, scale: Scale) -> Iterator[str]:
             yield questions(name, cells)
 
 
-TIMING = """5 episodes of 20 labels after a random one, 6 updates after each (LAL-RL has 60 after ten); the X-rays. By the
-clock with compilation (and without; of the authors' way, the episodes alone, without updates). The paper says that
-LAL-RL was 267 times slower than its method. There the classifier was a ResNet-50; here its latents are given, which take
-one pass of the encoder an image, once. The authors' way looks at every unlabelled point for the target of an update, the
-engine at 64, and that is most of the time of its updates.
+TIMING = """5 episodes of 20 labels after a random one, 6 updates after each (LAL-RL has 60 after ten); the X-rays.
+By the clock with compilation (and without; of the authors' way, the episodes alone, without updates). The paper says
+that LAL-RL was 267 times slower than its method. There the classifier was a ResNet-50; here its latents are given,
+which take one pass of the encoder an image, once. For the target of an update the authors' way looks at every
+unlabelled point, and the engine at 64.
 """
 
 

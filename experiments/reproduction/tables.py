@@ -109,7 +109,8 @@ def table_2(name: str, found: Mapping[int, Cell]) -> str:
 def timing(measured: Sequence[Mapping[str, Any]]) -> str:
     """Seconds of 5 episodes with 20 labels, and how many times longer LAL-RL takes.
 
-    By the clock with compilation (and without; of the authors' way the episodes alone), then of all processor cores together, compilation included.
+    By the clock with compilation (and without; of the authors' way the episodes alone), then of all processor cores
+    together, compilation included.
     """
     rows = []
     for each in measured:
