@@ -8,7 +8,7 @@
 4. Is it noise? More initial sets; the smallest effect that they could show; how often 5 episodes rank wrongly.
 6. Does it leak? Policies that are compared on the pool that they were trained on.
 
-Cost:     --quick 9 minutes on 2 calm cores; the full form is for a night and has not been run yet.
+Cost:     --quick 5 minutes on 2 calm cores; the full form is for a night and has not been run yet.
 Expected: experiments/RESULTS.md.
 """
 

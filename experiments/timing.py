@@ -31,7 +31,7 @@ from jaxal.tasks.task import standardise
 LABELS, EPISODES, UPDATES = 20, 5, 6
 SIZES = {
     True: [(400, 16), (400, 64), (400, 112), (100, 64)],
-    False: [(1000, 32), (1000, 64), (1000, 112), (1000, 224), (250, 112), (500, 112), (2000, 112)],
+    False: [(1000, 224), (1000, 32), (1000, 112), (250, 112), (1000, 64), (500, 112), (2000, 112)],
 }
 """(pool, side of the images in pixels), by whether the run is quick."""
 OTHERS = {"state": 30, "reward": 100, "validation": 10, "test": 10}
