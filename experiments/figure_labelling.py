@@ -45,14 +45,13 @@ def main() -> None:
         found = sorted(options.folder.rglob("[!.]*.*"))
         truth = {}
         for i in np.random.default_rng(0).choice(len(found), options.count, replace=False):
-            path = shutil.copy(found[i], scans / f"scan {len(truth) + 1:03d}{found[i].suffix}")
+            path = Path(shutil.copy(found[i], scans / f"scan {len(truth) + 1:03d}{found[i].suffix}"))
             truth[path.name] = found[i].parent.name
         classes = sorted(set(truth.values()))
         commands.start(folder, images=scans, reading=Reading(encoder="efficientnet-lite0"), classes=classes)
         with Project(folder) as project:
-            app = server.make_app(
-                project, chooser_for(options.strategy), 5, Access("figure-token", frozenset()), "figure"
-            )
+            access, chooser = Access("figure-token", frozenset()), chooser_for(options.strategy)
+            app = server.make_app(project, chooser, 5, access, "figure")
             running = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
             with socket.create_server(("127.0.0.1", 0)) as listener:
                 thread = threading.Thread(target=running.run, args=([listener],))

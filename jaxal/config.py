@@ -122,6 +122,10 @@ class InputsConfig(Reading):
     data sets of --train-on stay clean"""
     label_regex: str = ""
     """where the class stands in the file names of a folder without class folders; one group"""
+    label_column: str = ""
+    """column of the labels in a table, or in the table beside a folder of images; empty: the one with a usual name"""
+    group_column: str = ""
+    """column of the groups (patients) there; empty: the one with a usual name, if there is one"""
     data_dir: str = "~/tensorflow_datasets"
     """folder of prepared TFDS data sets"""
 

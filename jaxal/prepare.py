@@ -13,6 +13,7 @@ import numpy as np
 from jaxal.build import learners, steps
 from jaxal.config import Config, SettingError
 from jaxal.data.dataset import Dataset
+from jaxal.data.remarks import split_remarks
 from jaxal.data.splits import PARTS, SOURCE_PARTS, Split, check_parts, split_all
 from jaxal.mdp.metrics import REWARDS
 from jaxal.tasks.banks import Recipe, all_training_recipes
@@ -21,7 +22,6 @@ STATE_ROWS = 30  # set aside by default
 STATE_SHARE = 5  # at most one row in so many
 BUDGET = 60  # labels by default
 LABELS_PER_CLASS = 3  # by default, where that is more
-FEW = 5  # test rows of a class, below which its share of the metrics is coarse
 
 
 class Prepared(NamedTuple):
@@ -30,7 +30,8 @@ class Prepared(NamedTuple):
     config: Config  # nothing in it automatic any more that the policy or an episode depends on
     splits: list[Split]  # of the data set that strategies are compared on, for each seed; empty without one
     source_splits: list[tuple[Split, ...]]  # for each seed, of each data set that is trained on
-    notices: tuple[str, ...] = ()  # on the data set that strategies are compared on
+    notices: list[str]  # on the splits of the data set that strategies are compared on
+    source_notices: list[list[str]]  # of each data set that is trained on
 
 
 class Room(NamedTuple):
@@ -58,11 +59,11 @@ def prepare(config: Config, target: Dataset | None, sources: Sequence[Dataset]) 
     whole = lambda source: source is target or target is None
     cuts = [splits if s is target else split_all(config, s, train_only=not whole(s)) for s in sources]
     for source, cut in zip(sources, cuts, strict=True):
-        check_parts(source, cut[0], PARTS if whole(source) else SOURCE_PARTS)
+        check_parts(source, cut, PARTS if whole(source) else SOURCE_PARTS)
     rooms: list[Room] = []
     recipes: list[Recipe] = []
     if target is not None:
-        check_parts(target, splits[0], PARTS)
+        check_parts(target, splits, PARTS)
         rooms.append(Room(target.name, len(target.classes), min(len(parts.pool) for parts in splits)))
     source_splits = list(zip(*cuts, strict=True))
     if sources:
@@ -76,7 +77,9 @@ def prepare(config: Config, target: Dataset | None, sources: Sequence[Dataset]) 
         _check_reward(config, recipes, rooms[-1].classes)
     if sources and "ddqn" in learners(config):
         _check_replay(config, steps(config, rooms[-1].classes), len(recipes) // config.evaluation.seeds)
-    return Prepared(config, splits, source_splits, () if target is None else remarks(target, splits))
+    remarks = [split_remarks(source, config.split, cut) for source, cut in zip(sources, cuts, strict=True)]
+    own = [] if target is None else split_remarks(target, config.split, splits)
+    return Prepared(config, splits, source_splits, own, remarks)
 
 
 def _with_state_rows(config: Config, datasets: Sequence[Dataset]) -> Config:
@@ -141,20 +144,3 @@ def _check_reward(config: Config, recipes: Sequence[Recipe], classes: int) -> No
         if np.isnan(REWARDS[name](jnp.zeros((len(labels), classes)), jnp.asarray(labels))):
             fact = f"is {name}, and the {len(labels)} reward rows of a training task are of one class; take accuracy"
             raise SettingError("environment", "reward", f"{fact}, or more rows for --split.reward")
-
-
-def remarks(dataset: Dataset, splits: Sequence[Split]) -> tuple[str, ...]:
-    """What the test rows cannot tell, in lines: classes without rows, and with few.
-
-    Counts are the smallest over the seeds.
-    """
-    counts = np.min([np.bincount(dataset.labels[s.test], minlength=len(dataset.classes)) for s in splits], 0)
-    named = lambda rows: ", ".join(f"{dataset.classes[i]} ({counts[i]})" for i in np.flatnonzero(rows))
-    found = []
-    if (absent := counts == 0).any():
-        left = int(np.sum(~absent))
-        rest = f"are means over the other {left}" if left > 1 else "cannot be had"
-        found.append(f"no test row of {named(absent)}: balanced accuracy, macro-F1 and AUROC {rest}")
-    if (few := (counts > 0) & (counts < FEW)).any():
-        found.append(f"fewer than {FEW} test rows of {named(few)}: averages over the classes are coarse")
-    return tuple(found)

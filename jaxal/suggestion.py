@@ -1,7 +1,7 @@
 """Which rows should be labelled next: one step of the simulation, on a pool whose labels are partly known.
 
-`prepare_pool` finds out what does not depend on labels, and `suggest` fits the classifier and chooses, both by the functions
-of the environment.
+`prepare_pool` finds out what does not depend on labels, and `suggest` fits the classifier and chooses, both by the
+functions of the environment.
 """
 
 from collections.abc import Sequence
@@ -249,9 +249,8 @@ def _checked(
     if (config.environment, config.probe, config.split.state) != (
         *(pool.config.environment, pool.config.probe, pool.config.split.state),
     ):
-        raise ValueError(
-            "the pool was prepared with other settings than the policy's; prepare_pool(latents, policy.config)"
-        )
+        right = "prepare_pool(latents, policy.config)"
+        raise ValueError(f"the pool was prepared with other settings than the policy's; take {right}")
     return known, np.setdiff1d(waiting, np.flatnonzero(known >= 0)).astype(np.int32)
 
 

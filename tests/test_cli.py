@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxal.classifiers import CLASSIFIERS
 from jaxal.cli import main, run_folders
@@ -131,7 +132,8 @@ def test_run_says_what_it_found_and_fits_a_terminal(finished):
     assert re.search(r"random +0\.\d{4} +0\.\d{4} to 0\.\d{4} +0\.\d{3} .*\(\d+%\)", text)
     for words in ("AULC", "68% interval", "labels", "learned (DDQN)", "random", "margin", "mean AULC"):
         assert words in text
-    told = done.stderr.splitlines()
+    holds, *told = done.stderr.splitlines()
+    assert holds == "wine: 178 rows of 13 features, 3 classes: class_0 59, class_1 71, class_2 48"
     assert all(line.startswith(("training", "comparing")) for line in told), told
     assert [line.split(",")[0] for line in told if line.startswith("training ")][-1] == "training 3/3"
 
@@ -298,6 +300,19 @@ def test_no_arguments_print_the_overview():
     assert done.returncode == 2
     assert done.stderr == ""
     assert all(f"\n  {command}" in done.stdout for command in ("run", "evaluate", "embed", "report", "list"))
+
+
+def test_latents_keep_the_names_of_their_files(tmp_path, jaxal):
+    rng = np.random.default_rng(0)
+    for c in "ab":
+        (tmp_path / "scans" / c).mkdir(parents=True)
+        for k in range(4):
+            Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(tmp_path / "scans" / c / f"{k}.png")
+    done = jaxal(tmp_path, "embed", "--dataset", "scans", "--encoder", "pixels", "--image-size", "4", "--out", "a.npz")
+    assert done.returncode == 0, done.stderr
+    assert "scans: 8 images, 2 classes: a 4, b 4" in done.stderr.splitlines()
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert sorted(arrays["names"]) == [f"{c}/{k}.png" for c in "ab" for k in range(4)]
 
 
 def one_line(told: str) -> str:
@@ -469,8 +484,8 @@ BAD = [
     ("report", "no run folder is given"),
     ("report empty", "empty/results.json: no such file"),
     ("report a_file", "a_file/results.json: "),
-    ("report broken", "broken/results.json: not a whole JSON file"),
-    ("report finished broken --out page", "broken/results.json: not a whole JSON file"),
+    ("report broken", "broken/results.json: not what `jaxal run` writes (not a whole JSON file"),
+    ("report finished broken --out page", "broken/results.json: not what `jaxal run` writes (not a whole JSON file"),
     ("report finished finished", "--out is missing"),
     ("report finished finished --out finished", "--out is finished, which holds a run"),
 ]

@@ -274,7 +274,7 @@ def test_noise_reaches_pools_only(scans, tmp_path):
     options = {"cache_dir": tmp_path, "image_size": 8, "batch_size": 4, "progress": quiet}
     pixels = load_pixels(scans.dataset, PIXELS, 8)
     read = Read(Embedded(scans.dataset, clean, Images(pixels, NOTHING)), Reader(PIXELS, NOTHING, options))
-    (dataset, latents, images), noisy = with_noise(read, splits, InputsConfig(noise=0.5), [0, 1])
+    (dataset, latents, images, origins), noisy = with_noise(read, splits, InputsConfig(noise=0.5), [0, 1])
     np.testing.assert_array_equal(dataset.inputs, latents)
     np.testing.assert_allclose(images.pixels.reshape(len(dataset), -1) / 255, latents, atol=0.5 / 255 + 1e-6)
     assert dataset.inputs.shape == (len(dataset), 192)
@@ -285,6 +285,7 @@ def test_noise_reaches_pools_only(scans, tmp_path):
         for part in Split._fields:
             old, new = getattr(before, part), getattr(after, part)
             np.testing.assert_array_equal(dataset.labels[new], scans.dataset.labels[old])
+            np.testing.assert_array_equal(origins[new], old)
             moved = new >= N
             assert moved.sum() == (3 if part in ("pool", "source_pool") else 0)
             np.testing.assert_allclose(

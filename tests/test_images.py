@@ -48,6 +48,20 @@ def fill(root: Path, files: dict[str, bytes]) -> Path:
     return root
 
 
+def test_names_that_no_report_could_hold_are_spelt_out(tmp_path):
+    for number, name in enumerate((b"\xff.png", b"\x1b[31m.png", b"two\nlines.png")):
+        for c in (b"a", b"b"):
+            folder = os.fsencode(tmp_path) + b"/" + c
+            os.makedirs(folder, exist_ok=True)
+            Path(os.fsdecode(folder + b"/" + name)).write_bytes(picture(10 * number + ord(c)))
+    dataset = load_folder(tmp_path)
+    assert dataset.names is not None
+    assert sorted(dataset.names) == sorted(
+        f"{c}/{name}" for c in "ab" for name in (r"\udcff.png", r"\x1b[31m.png", r"two\nlines.png")
+    )
+    assert dataset.inputs[0].shape == (6, 7, 3)  # under its own name
+
+
 def error_of(*arguments, most: int = 600, **options) -> str:
     with pytest.raises(DataError) as caught:
         load_folder(*arguments, **options)

@@ -238,25 +238,6 @@ def test_bad_requests_are_told_in_a_line(tmp_path, project, scans):
         assert told in str(error.value) and "\n" not in str(error.value)
 
 
-WITHOUT_STARLETTE = """
-import sys
-from pathlib import Path
-sys.modules["starlette"] = None
-from jaxal.labelling import commands
-for command in (commands.serve, commands.backend):
-    try:
-        command(Path(sys.argv[1]), port=0)
-    except ValueError as error:
-        print(error)
-"""
-
-
-def test_what_serving_needs_is_told(project):
-    command = [sys.executable, "-c", WITHOUT_STARLETTE, str(project)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == "starlette is not installed; to serve: pip install 'jaxal[label]'\n" * 2
-
-
 def test_nothing_but_serving_imports_the_server():
     code = (
         "import jaxal.labelling.commands, sys; print([m for m in ('starlette', 'uvicorn', 'flax') if m in sys.modules])"
@@ -273,7 +254,7 @@ def test_a_batch_that_cannot_be_written_was_not_asked(tmp_path, project):
         assert opened.state.pending == {} == opened.state.asked
 
 
-def test_the_simulated_labeller_finds_both_ways_identical():
+def test_the_simulated_labeller_finds_both_ways_identical(vmapped_keys):
     import importlib.util
     from pathlib import Path
 
@@ -282,7 +263,8 @@ def test_the_simulated_labeller_finds_both_ways_identical():
     assert spec is not None and spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    config = jaxal.configure(strategies=("margin",), budget=22, batch=4, seeds=1, starts=1)
-    told = list(script.compared(jaxal.load("digits"), "margin", config))
-    assert [point.labels for point in told] == [10, 14, 18, 22]
-    assert told[-1].accuracy > told[0].accuracy
+    probe = {"iterations": script.COLD_ITERATIONS}
+    config = jaxal.configure(budget=22, batch=4, seeds=1, starts=1, probe=probe)
+    points, ties = zip(*script.compared(jaxal.load("digits"), "margin", config), strict=True)
+    assert [point.labels for point in points] == [10, 14, 18, 22] and sum(ties) <= 1
+    assert points[-1].accuracy > points[0].accuracy

@@ -125,7 +125,10 @@ def test_images_without_a_class_are_kept_aside(tmp_path):
     (root / "Unlabelled" / "copy.png").write_bytes((root / "a" / "0.png").read_bytes())
     dataset = load_folder(root, group_regex=r"(\d|copy)\.png")
     assert (dataset.classes, len(dataset)) == (("a", "b"), 6)
-    assert dataset.notices[-1] == "3 images without a label left out of the simulation"
+    assert dataset.notices[-2:] == (
+        "3 images without a label left out of the simulation",
+        "1 image without a label left out as exact copies of others",
+    )
     others = dataset.unlabelled
     assert others is not None
     assert others.names.tolist() == [f"Unlabelled/{k}.png" for k in range(3)]

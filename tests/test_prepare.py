@@ -9,7 +9,7 @@ from jaxal import presets
 from jaxal.build import resolved
 from jaxal.config import Config, SettingError
 from jaxal.data.dataset import Dataset
-from jaxal.prepare import prepare, remarks
+from jaxal.prepare import prepare
 
 DEFAULT = resolved(presets.default())
 
@@ -117,20 +117,10 @@ def test_a_reward_that_cannot_be_had_is_told():
     assert settled(data, config=replace(config, environment=replace(config.environment, reward="accuracy")))
 
 
-def test_what_the_test_rows_cannot_tell_is_named():
-    data = made(120, 3)
-    official = np.where(np.arange(120) < 60, "train", "test")
-    everything = replace(data, official=official)
-    assert not remarks(everything, prepare(DEFAULT, everything, []).splits)
-    labels = np.where((official == "test") & (data.labels == 2), 0, data.labels)
-    labels[[60, 61]] = 2
-    few = replace(everything, labels=labels)
-    assert prepare(DEFAULT, few, []).notices == (
-        "fewer than 5 test rows of 2 (2): averages over the classes are coarse",
-    )
-    none = replace(everything, labels=np.where(official == "test", data.labels % 2, data.labels))
-    (line,) = prepare(DEFAULT, none, []).notices
-    assert line == "no test row of 2 (0): balanced accuracy, macro-F1 and AUROC are means over the other 2"
-    one = replace(everything, labels=np.where(official == "test", 0, data.labels))
-    (line,) = prepare(DEFAULT, one, []).notices
-    assert line == "no test row of 1 (0), 2 (0): balanced accuracy, macro-F1 and AUROC cannot be had"
+def test_what_the_splits_lack_is_said_of_every_data_set():
+    target, source = made(300), made(300, 3, seed=1)
+    rare = replace(source, labels=np.r_[np.arange(298) % 2, [2] * 2].astype(np.int32))
+    prepared = prepare(DEFAULT, target, [target, rare])
+    assert prepared.notices == prepared.source_notices[0] == []
+    assert all(line.startswith("no row in the ") for line in prepared.source_notices[1])
+    assert prepared.source_notices[1]

@@ -30,17 +30,10 @@ def test_facts(tmp_path):
     assert images.notices[0] == "6 images, 3 classes: a 2, b 2, c 2; official split: train 6"
 
 
-def test_classes_that_cannot_be_tested_or_learned_are_named(tmp_path):
+def test_classes_that_stand_in_the_test_split_alone_are_named(tmp_path):
     files = by_split(("train",), "{split}/{c}/{k}.png", "abc") | by_split(("test",), "{split}/{c}/{k}.png", "abd")
     remarks = load(str(fill(tmp_path, files))).notices[1:]
-    assert remarks == (
-        "classes without a row in the test split: c (2)",
-        "classes that stand in the test split alone: d (2)",
-        "classes with too few rows for every part of a split: a (2), b (2), c (2)",
-    )
-    assert class_remarks(table([0] * 50 + [1] * 50 + [2] * 5)) == [
-        "classes with too few rows for every part of a split: c (5)"
-    ]
+    assert remarks == ("classes that stand in the test split alone: d (2)",)
     assert class_remarks(table([0] * 50 + [1] * 6)) == []
 
 
@@ -62,15 +55,34 @@ def test_names_that_look_like_something_else():
 def test_what_splits_lack():
     rare = table([0] * 280 + [1] * 8)
     splits = [split(rare, SplitConfig(), seed) for seed in range(3)]
-    remarks = split_remarks(rare, SplitConfig(), splits)
-    lacking = [
-        name
-        for name in ("reward", "validation", "test")
-        if any(rare.labels[getattr(p, name)].max() == 0 for p in splits)
-    ]
-    assert [remark.split()[4] for remark in remarks] == lacking
-    assert all(remark.endswith("of some of the 3 seeds: b (8 rows in all)") for remark in remarks)
+    counts = {p: [np.sum(rare.labels[getattr(s, p)] == 1) for s in splits] for p in ("reward", "validation", "test")}
+    lacking = {part: sum(n == 0 for n in by_seed) for part, by_seed in counts.items()}
+    remarks = [line for line in split_remarks(rare, SplitConfig(), splits) if line.startswith("no row")]
+    assert [line.split()[4] for line in remarks] == [part for part, n in lacking.items() if n]
+    for line in remarks:
+        assert ("of some of the 3 seeds" in line) == (lacking[line.split()[4]] < 3)
+        assert ": b (8 rows in all)" in line
     assert split_remarks(table(np.arange(600) % 3), SplitConfig(), splits[:0]) == []
+
+
+def test_what_the_test_rows_cannot_tell_is_named():
+    official = np.where(np.arange(360) < 300, "train", "test")
+    labels = np.arange(360) % 3
+
+    def said(labels):
+        data = table(labels, official=official)
+        return split_remarks(data, SplitConfig(), [split(data, SplitConfig(), seed) for seed in range(2)])
+
+    assert said(labels) == []
+    few = np.where((official == "test") & (labels == 2), 0, labels)
+    few[[300, 301]] = 2
+    assert said(few) == ["fewer than 5 rows in the test part: c (2); averages over the classes are coarse"]
+    metrics = "balanced accuracy, macro-F1 and AUROC are"
+    none = np.where(official == "test", labels % 2, labels)
+    assert said(none) == [f"no row in the test part: c (100 rows in all); {metrics} means over the other 2"]
+    one = np.where(official == "test", 0, labels)
+    rows = "b (100 rows in all), c (100 rows in all)"
+    assert said(one) == [f"no row in the test part: {rows}; {metrics} not to be had"]
 
 
 def test_columns_that_stand_still_in_a_pool_are_named():

@@ -87,6 +87,7 @@ def simulation(batch: int):
     return lambda name: compiled(names.index(name), params, task, world(batch).initial(), jax.random.key(0)).picks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("name", [*NAMES, "ddqn"])
 def test_picks_are_those_of_the_simulation(name, batch, monkeypatch):

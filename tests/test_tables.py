@@ -12,8 +12,10 @@ from pyarrow import parquet
 from sklearn import datasets
 from test_images import fill, picture
 
+from jaxal.config import InputsConfig
 from jaxal.data.dataset import DataError
 from jaxal.data.load import load
+from jaxal.encoders.latents import open_dataset
 
 N = 24
 RNG = np.random.default_rng(0)
@@ -270,3 +272,14 @@ def test_broken_tables_never_raise_anything_else(written, which, data):
         load(str(path))
     except DataError as error:
         assert str(error).isprintable()
+
+
+def test_columns_are_settings_that_must_suit_the_data_set(tmp_path):
+    path = csv(tmp_path / "a.csv", PLAIN | {"grade": KIND, "who": WHO})
+    inputs = InputsConfig(label_column="grade", group_column="who")
+    dataset = open_dataset(str(path), inputs)
+    assert dataset.classes == ("benign", "malignant", "none")
+    assert dataset.groups is not None and len(np.unique(dataset.groups)) == N // 4
+    with pytest.raises(DataError, match="wine: --label-column is for tables and folders of images"):
+        open_dataset("wine", inputs)
+    assert len(open_dataset("wine", inputs, beside=True)) == 178

@@ -85,15 +85,18 @@ def run(request: Run, command: str) -> None:
     run_folders.look(request.out, request.resume)
     target = _open(request.dataset, config)
     names = (request.train_on or (request.dataset,)) if learners(config) else ()
-    opened = [target if name == request.dataset else _open(name, config) for name in names]  # read once
+    opened = [target if name == request.dataset else _open(name, config, beside=True) for name in names]  # read once
     prepared = prepare(config, target, opened)
     config = prepared.config
-    _tell(target.noting(*prepared.notices), target)
-    images = _embedded(target, config)
+    images = _embedded(_noted(target, prepared.notices), config)
     data, splits = _with_noise(images, prepared.splits, config)
-    sources = [data if source is target else _embedded(source, config).embedded for source in opened]
+    own = [source is target for source in opened]
+    sources = [
+        data if is_own else _embedded(_noted(source, notices), config).embedded
+        for source, is_own, notices in zip(opened, own, prepared.source_notices, strict=True)
+    ]
     cuts = zip(*prepared.source_splits, strict=True)
-    source_cuts = [splits if s is target else list(cut) for s, cut in zip(opened, cuts, strict=True)]
+    source_cuts = [splits if is_own else list(cut) for is_own, cut in zip(own, cuts, strict=True)]
     source_splits = list(zip(*source_cuts, strict=True))
     takes = check_memory(prepared, data, sources)
     asked = Asked(
@@ -145,8 +148,7 @@ def evaluate(request: Evaluate, command: str) -> None:
     config = prepared.config
     policies = resumable.load_policies(config, request.policy, seeds_saved, len(target.classes))
     policies = jax.tree.map(lambda x: x[:seeds_asked], policies)
-    _tell(target.noting(*prepared.notices), target)
-    images = _embedded(target, config)
+    images = _embedded(_noted(target, prepared.notices), config)
     data, splits = _with_noise(images, prepared.splits, config)
     check_memory(prepared, data, [])
     fingerprints = _fingerprints({request.dataset: data})
@@ -218,25 +220,37 @@ def embed(request: Embed) -> None:
     if request.out.is_dir():
         raise ValueError(f"--out is {request.out}, a folder; give a file")
     request.out.parent.mkdir(parents=True, exist_ok=True)
-    opened = open_dataset(request.dataset, request.inputs)
-    _tell(opened)
+    opened = _introduced(open_dataset(request.dataset, request.inputs))
     found = read(opened, request.inputs)
     dataset, latents = found.embedded.dataset, found.embedded.latents
     _tell(dataset, opened)
     if found.reader is None:
         raise DataError(f"{dataset.name}: holds features, not images, so there is nothing to embed")
-    optional = {"groups": dataset.groups, "split": dataset.official}
+    optional = {"groups": dataset.groups, "split": dataset.official, "names": dataset.names}
     arrays: dict[str, Any] = {name: array for name, array in optional.items() if array is not None}
     arrays |= {"X": latents, "y": dataset.labels, "class_names": np.array(dataset.classes)}
     write_whole(request.out, lambda file: np.savez(file, **arrays))
     print(request.out)
 
 
-def _open(source: str, config: Config) -> Dataset:
+def _open(source: str, config: Config, *, beside: bool = False) -> Dataset:
     """A data set before its images are embedded; what there is to say of it is said before anything can go wrong."""
-    dataset = open_dataset(source, config.inputs)
-    _tell(dataset)
+    return _introduced(open_dataset(source, config.inputs, beside=beside))
+
+
+def _introduced(dataset: Dataset) -> Dataset:
+    """A data set that has just been read, after what it holds has been told, and then what is odd about it."""
+    holds, *notices = dataset.notices
+    terminal.tell(f"{dataset.name}: {holds}")
+    _noted(dataclasses.replace(dataset, notices=()), notices)
     return dataset
+
+
+def _noted(dataset: Dataset, notices: Sequence[str]) -> Dataset:
+    """A data set with further notices, which are told."""
+    noted = dataset.noting(*notices)
+    _tell(noted, dataset)
+    return noted
 
 
 def _embedded(dataset: Dataset, config: Config) -> Read:
@@ -258,9 +272,9 @@ def _folder(request: Run | Evaluate, name: str, asked: Asked) -> AbstractContext
     return (run_folders.to_resume if request.resume else run_folders.new)(request.out, name, asked)
 
 
-def _tell(dataset: Dataset, before: Dataset | None = None) -> None:
+def _tell(dataset: Dataset, before: Dataset) -> None:
     """The notices of a data set, less those that it had before."""
-    for notice in dataset.notices[len(before.notices) if before else 0 :]:
+    for notice in dataset.notices[len(before.notices) :]:
         terminal.notice(f"{dataset.name}: {notice}")
 
 

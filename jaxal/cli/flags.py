@@ -37,7 +37,8 @@ class Run:
     """Train a policy, compare it with the other strategies from the same initial sets, and write runs/NAME."""
 
     dataset: str = "digits"
-    """digits, breast-cancer, wine, kather2016, kermany_pneumonia, a .npz file, a folder of images, or tfds:NAME"""
+    """digits, breast-cancer, wine, kather2016, kermany_pneumonia, a .npz, .csv or .parquet file, a folder of images, or
+    tfds:NAME"""
     train_on: Annotated[tuple[str, ...], _optional("the data set's own source pool", "DATASET ...")] = ()
     """data sets to train the policy on, so that it meets the data set itself for the first time when it is tested"""
     preset: Literal["default", "paper", "lal-rl"] = "default"

@@ -41,7 +41,8 @@ def main(leave: Callable[[int], NoReturn] = os._exit) -> None:
         _tell(f"error: {flag(error)} {error.fact}")
         leave(MISTAKE)
     except (ValueError, RecursionError) as error:
-        _tell(f"error: {error}")
+        first, *others = getattr(error, "lines", (str(error),))
+        _tell(f"error: {first}", *others)
         leave(MISTAKE)
     except KeyboardInterrupt as stop:
         _tell(f"interrupted{f'; {stop}' if str(stop) else ''}")
@@ -84,6 +85,7 @@ def _stopped_at_once(leave: Callable[[int], NoReturn]) -> Generator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _tell(message: str) -> None:
+def _tell(message: str, *others: str) -> None:
+    """One line, and more where there is a list of things that are wrong."""
     sys.stdout.flush()
-    print(f"jaxal: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    print(f"jaxal: {' '.join(message.split())}", *others, sep="\n", file=sys.stderr, flush=True)

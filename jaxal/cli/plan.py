@@ -57,12 +57,14 @@ def describe(request: Run) -> list[str]:
     if not 0 < request.gpu_memory < math.inf:
         raise SettingError("", "gpu_memory", f"is {request.gpu_memory}; it must be greater than 0, and finite")
     sources = [name for name in request.train_on if name != request.dataset]
-    target, *others = (open_dataset(name, config.inputs) for name in (request.dataset, *sources))
+    target = open_dataset(request.dataset, config.inputs)
+    others = [open_dataset(name, config.inputs, beside=True) for name in sources]
     for dataset in (target, *others):
         require_images(dataset, "--classifier finetune")
     own = [target] if request.dataset in (request.train_on or (request.dataset,)) else []
-    config, splits, cuts, _ = prepare(config, target, [*own, *others] if learners(config) else [])
-    cuts = cuts[0][len(own) :] if cuts else []
+    prepared = prepare(config, target, [*own, *others] if learners(config) else [])
+    config, splits = prepared.config, prepared.splits
+    cuts = prepared.source_splits[0][len(own) :] if prepared.source_splits else []
     keys = seed_keys(config.evaluation.numbers, "noise")
     copies = len(noisy_copies(keys, splits, config.inputs.noise, len(target))[0])
     images = copies + sum(map(len, (target, *others)))

@@ -49,7 +49,8 @@ def assemble(
     classes: in their order; by default those in the labels, sorted.
     """
     labelled = [row for row, label in enumerate(named.labels) if label]
-    others = _new(images, [row for row, label in enumerate(named.labels) if not label], labelled)
+    unknown = [row for row, label in enumerate(named.labels) if not label]
+    others = _new(images, unknown, labelled)
     if not labelled:
         raise DataError(f"{name}: no image has a label")
     own = named.take(labelled)
@@ -66,6 +67,8 @@ def assemble(
     groups, grouped = _groups(name, known, len(rows))
     if others:
         grouped.append(f"{count(others, 'image')} without a label left out of the simulation")
+    if copies := len(unknown) - len(others):
+        grouped.append(f"{copies:,} image{'s' * (copies > 1)} without a label left out as exact copies of others")
     part = lambda chosen: None if groups is None else groups[chosen]
     files = np.array(known.files)
     unlabelled = Unlabelled(images[np.array(others, int)], files[len(rows) :], part(slice(len(rows), None)))

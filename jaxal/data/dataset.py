@@ -68,6 +68,8 @@ class Dataset:
         object.__setattr__(self, "name", printable(self.name))
         object.__setattr__(self, "classes", tuple(map(printable, self.classes)))
         object.__setattr__(self, "notices", tuple(map(printable, self.notices)))
+        if self.names is not None:
+            object.__setattr__(self, "names", np.array([printable(str(name)) for name in self.names], str))
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -7,6 +7,7 @@ disjoint parts.
 
 import difflib
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,12 @@ TAKES = {
     "label_column": ("tables", "folders of images"),
     "group_column": ("tables", "folders of images"),
 }
+
+
+def suitable(source: str, options: Mapping[str, str]) -> dict[str, str]:
+    """Those of the options in `TAKES` that a data set of this kind takes. DataError: it is nothing that can be read."""
+    kind = _kind(source, Path(os.path.expanduser(source)))
+    return {name: value for name, value in options.items() if kind in TAKES[name]}
 
 
 def _kind(source: str, path: Path) -> str:

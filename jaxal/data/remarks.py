@@ -12,6 +12,7 @@ from jaxal.data.splits import POOLS, Split, sizes
 from jaxal.data.wording import few
 
 SCORED = ("reward", "validation", "test")
+FEW = 5  # test rows of a class, below which its share of the metrics is coarse
 PATIENT = re.compile(r"(?:patient|pat|subject|subj|sub|case|person|id)[-_ ]?\d+|\d{4,}", re.IGNORECASE)
 
 
@@ -30,19 +31,13 @@ def facts(dataset: Dataset) -> str:
 
 
 def class_remarks(dataset: Dataset) -> list[str]:
-    """Classes that cannot be tested, or hardly be learned, and names that look like something else."""
+    """Classes that nothing can be learned of, and names that look like something else."""
     remarks = []
     official = np.zeros(len(dataset), bool) if dataset.official is None else dataset.official == "test"
     inside, outside = _counts(dataset, official), _counts(dataset, ~official)
-    named = lambda chosen, counts: few(f"{dataset.classes[c]} ({counts[c]:,})" for c in np.flatnonzero(chosen))
-    if official.any():
-        if np.any(inside == 0):
-            remarks.append(f"classes without a row in the test split: {named(inside == 0, outside)}")
-        if np.any(outside == 0):
-            remarks.append(f"classes that stand in the test split alone: {named(outside == 0, inside)}")
-    scarce = (outside > 0) & (outside < len(Split._fields))
-    if scarce.any():
-        remarks.append(f"classes with too few rows for every part of a split: {named(scarce, outside)}")
+    if np.any(outside == 0):
+        alone = few(f"{dataset.classes[c]} ({inside[c]:,})" for c in np.flatnonzero(outside == 0))
+        remarks.append(f"classes that stand in the test split alone: {alone}")
     splits = [name for name in dataset.classes if SPLITS.keys() & set(re.split(r"[^a-z]+", name.lower()))]
     if splits:
         remarks.append(f"classes with names of splits: {few(splits)}; are they one folder too high?")
@@ -58,13 +53,8 @@ def split_remarks(dataset: Dataset, config: SplitConfig, splits: Sequence[Split]
     """
     remarks = []
     for part in SCORED:
-        rows = [getattr(parts, part) for parts in splits]
-        lacking = {c for r in rows if len(r) for c in range(len(dataset.classes)) if c not in dataset.labels[r]}
-        if lacking:
-            total = _counts(dataset)
-            named = few(f"{dataset.classes[c]} ({total[c]:,} rows in all)" for c in sorted(lacking))
-            seeds = f" of some of the {len(splits)} seeds" if len(splits) > 1 else ""
-            remarks.append(f"no row in the {part} part{seeds}: {named}")
+        if any(len(getattr(parts, part)) for parts in splits):
+            remarks += _scarce(dataset, part, [_counts(dataset, getattr(parts, part)) for parts in splits])
     if dataset.groups is not None:
         remarks += _short(dataset, config, splits)
     if isinstance(dataset.inputs, np.ndarray) and dataset.inputs.ndim == 2:
@@ -72,11 +62,30 @@ def split_remarks(dataset: Dataset, config: SplitConfig, splits: Sequence[Split]
     return remarks
 
 
+def _scarce(dataset: Dataset, part: str, by_seed: Sequence[np.ndarray]) -> list[str]:
+    """Classes that a part lacks, and in the test part those with few rows, by the counts [C] of each seed."""
+    counts, total = np.min(by_seed, 0), _counts(dataset)
+    lacking = np.flatnonzero(counts == 0)
+    remarks = []
+    if len(lacking):
+        seeds = f" of some of the {len(by_seed)} seeds" if len({*map(bytes, np.equal(by_seed, 0))}) > 1 else ""
+        named = few(f"{dataset.classes[c]} ({total[c]:,} rows in all)" for c in lacking)
+        line, left = f"no row in the {part} part{seeds}: {named}", len(counts) - len(lacking)
+        rest = f"means over the other {left}" if left > 1 else "not to be had"
+        remarks.append(f"{line}; balanced accuracy, macro-F1 and AUROC are {rest}" if part == "test" else line)
+    scarce = np.flatnonzero((counts > 0) & (counts < FEW))
+    if part == "test" and len(scarce):
+        named = few(f"{dataset.classes[c]} ({counts[c]})" for c in scarce)
+        remarks.append(f"fewer than {FEW} rows in the test part: {named}; averages over the classes are coarse")
+    return remarks
+
+
 def _short(dataset: Dataset, config: SplitConfig, splits: Sequence[Split]) -> list[str]:
     """Parts that whole groups leave smaller than they would be."""
     assert dataset.groups is not None
     official = np.zeros(len(dataset), bool) if dataset.official is None else dataset.official == "test"
-    wanted = sizes(int(np.sum(~official)), config, bool(official.any()))
+    train_only = not any(len(parts.test) for parts in splits)
+    wanted = sizes(int(np.sum(~official)), config, bool(official.any()), train_only)
     found = {name: min(len(getattr(parts, name)) for parts in splits) for name in wanted}
     short = [f"{name} {found[name]:,} of {size:,}" for name, size in wanted.items() if found[name] < size]
     if not short:

@@ -177,12 +177,12 @@ def split_all(config: Config, dataset: Dataset, *, train_only: bool = False) -> 
     return [split(dataset, config.split, first + i, train_only) for i in range(config.evaluation.seeds)]
 
 
-def check_parts(dataset: Dataset, parts: Split, needed: Sequence[str]) -> None:
-    """That no part of a split that is needed is empty.
+def check_parts(dataset: Dataset, splits: Sequence[Split], needed: Sequence[str]) -> None:
+    """That no part that is needed is empty in any split.
 
     Raises:
       DataError: one line.
     """
     for name in needed:
-        if not len(getattr(parts, name)):
+        if not all(len(getattr(parts, name)) for parts in splits):
             raise DataError(f"{dataset.name}: {len(dataset)} rows leave none for {name}; give more, or --split.{name}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxal.config import InputsConfig, Reading
 from jaxal.data.dataset import DataError, Dataset, Embedded, Images
-from jaxal.data.load import load
+from jaxal.data.load import TAKES, load, suitable
 from jaxal.data.noise import Noise, add_noise, noisy_copies
 from jaxal.data.splits import Split
 from jaxal.encoders import Encoder, make_encoder
@@ -33,16 +33,18 @@ class Read(NamedTuple):
     reader: Reader | None
 
 
-def open_dataset(source: str, config: InputsConfig) -> Dataset:
-    """The data set by its name or path, its images not yet embedded. Raises DataError, one line."""
-    return load(
-        source,
-        label_regex=config.label_regex or None,
-        group_regex=config.group_regex or None,
-        strict=config.strict,
-        data_dir=config.data_dir,
-        images=bool(config.encoder),
-    )
+def open_dataset(source: str, config: InputsConfig, *, beside: bool = False) -> Dataset:
+    """The data set by its name or path, its images not yet embedded.
+
+    Settings that say where labels and groups stand must suit it, unless it is read `beside` one that they are for.
+
+    Raises:
+      DataError: one line, for what cannot be read or used.
+    """
+    options = {name: value for name in TAKES if (value := getattr(config, name))}
+    if beside:
+        options = suitable(source, options)
+    return load(source, strict=config.strict, data_dir=config.data_dir, images=bool(config.encoder), **options)
 
 
 def holds_features(dataset: Dataset) -> bool:

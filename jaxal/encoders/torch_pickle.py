@@ -19,10 +19,14 @@ from jaxal.data.wording import printable
 
 
 class WeightsError(ValueError):
-    """Weights that cannot be used; the first line says which file, what is wrong, what would be right."""
+    """Weights that cannot be used.
 
-    def __init__(self, message: str):
-        super().__init__("\n".join(map(printable, message.split("\n"))))
+    The first line says which file, what is wrong, what would be right; others may list it.
+    """
+
+    def __init__(self, *lines: str):
+        self.lines = tuple(map(printable, lines))
+        super().__init__("\n".join(self.lines))
 
 
 _DTYPES: dict[str, np.dtype] = {

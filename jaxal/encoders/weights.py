@@ -250,13 +250,12 @@ def _compare(encoder: Encoder, shapes: dict[str, list[int]], found: dict[str, li
     if wanted == present:
         return
     lacking, extra = sorted(wanted - present), sorted(present - wanted)
-    lines = [
+    raise WeightsError(
         f"{path}: not the tensors of {encoder.name}: {len(lacking)} lacking or of another shape (-), "
         f"{len(extra)} unknown (+); pass weights of a {encoder.name}",
         *_listed("-", lacking),
         *_listed("+", extra),
-    ]
-    raise WeightsError("\n".join(lines))
+    )
 
 
 def _fit(encoder: Encoder, shapes: dict[str, list[int]], found: dict[str, np.ndarray], path: Path) -> Variables:

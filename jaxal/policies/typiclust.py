@@ -5,6 +5,7 @@ largest ones without a label. The clusterings depend on the number of labels alo
 are the same for all episodes on a pool.
 """
 
+import warnings
 from typing import NamedTuple
 
 import chex
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from jaxal.mdp.observation import Observation
@@ -79,7 +81,9 @@ def clusterings(latents: np.ndarray, labels_before: np.ndarray, batch: int, pool
             model = KMeans(count, n_init=1, random_state=seed)  # type: ignore[arg-type]
         else:
             model = MiniBatchKMeans(count, n_init=3, batch_size=5000, random_state=seed)  # type: ignore[arg-type]
-        found = model.fit_predict(latents)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters
+            found = model.fit_predict(latents)
         clusters[step, : len(latents)] = found
         sizes[step, :count] = np.bincount(found, minlength=count)
         for cluster in range(count):

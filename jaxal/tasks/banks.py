@@ -16,6 +16,8 @@ from jaxal.data.splits import Rows, Split
 from jaxal.tasks.distances import DISTANCES, Distance
 from jaxal.tasks.task import SEEDS, Needs, Task, make_task, scored_on, stack
 
+DRAWS = 20  # random cuts that are tried for a training task
+
 
 class Sources(NamedTuple):
     """What a policy is trained on."""
@@ -54,30 +56,53 @@ def training_recipes(
     """The training tasks of one data set, the `number`th, and seed, scored on reward rows and on validation rows.
 
     One task is the split as it is. More are random cuts of its source and reward rows, half of the multi-class ones
-    restricted to a random subset of the classes where the config asks for that. The state rows are the split's in
-    every task, whatever their classes: their labels are never used.
+    restricted to a random subset of the classes where the config asks for that. No group stands on two sides of a cut,
+    and every class of a task is in its pool; where no such cut is found, the task is the split as it is. The state rows
+    are the split's in every task, whatever their classes: their labels are never used.
     """
-    settings, count = config.train, len(source.classes)
+    settings = config.train
+    whole = Recipe(number, source.labels, parts.source_pool, parts.state, (parts.reward, parts.validation))
     if settings.tasks == 1:
-        return [Recipe(number, source.labels, parts.source_pool, parts.state, (parts.reward, parts.validation))]
+        return [whole]
+    drawn = lambda: (_random_cut(config, source, parts, rng, number) for _ in range(DRAWS))
+    out = [next((cut for cut in drawn() if _usable(cut)), whole) for _ in range(settings.tasks)]
+    return [recipe._replace(pool=recipe.pool[: settings.task_pool or len(recipe.pool)]) for recipe in out]
+
+
+def _random_cut(config: Config, source: Dataset, parts: Split, rng: np.random.Generator, number: int) -> Recipe:
+    """A random cut of the source and reward rows, its pool not yet limited to the rows that the config asks for."""
     rows = np.concatenate([parts.source_pool, parts.reward])
-    out = []
-    for _ in range(settings.tasks):
-        classes = np.arange(count)
-        if settings.class_subsets and len(classes) > 2 and rng.random() < 0.5:
-            subset = np.sort(rng.choice(classes, rng.integers(2, len(classes) + 1), replace=False))
-            if np.isin(source.labels[rows], subset).sum() >= 4 * len(parts.state):  # else too few rows for a task
-                classes = subset
-        renamed = np.full(count, -1, np.int32)
-        renamed[classes] = np.arange(len(classes))
-        labels = renamed[source.labels]
-        kept = rng.permutation(rows[labels[rows] >= 0])
-        held = len(kept) * len(parts.reward) // len(rows)
-        reward, pool = np.split(kept, [held])
-        pool = pool[: settings.task_pool or len(pool)]
-        validation = parts.validation[labels[parts.validation] >= 0]
-        out.append(Recipe(number, labels, pool, parts.state, (reward, validation)))
-    return out
+    count = len(source.classes)
+    classes = np.arange(count)
+    if config.train.class_subsets and count > 2 and rng.random() < 0.5:
+        subset = np.sort(rng.choice(classes, rng.integers(2, count + 1), replace=False))
+        if np.isin(source.labels[rows], subset).sum() >= 4 * len(parts.state):  # else too few rows for a task
+            classes = subset
+    renamed = np.full(count, -1, np.int32)
+    renamed[classes] = np.arange(len(classes))
+    labels = renamed[source.labels]
+    kept = rng.permutation(rows[labels[rows] >= 0])
+    reward, pool = _cut(kept, len(kept) * len(parts.reward) // len(rows), source.groups)
+    validation = parts.validation[labels[parts.validation] >= 0]
+    most = len(parts.reward), len(parts.source_pool)
+    return Recipe(number, labels, pool[: most[1]], parts.state, (reward[: most[0]], validation))
+
+
+def _cut(rows: np.ndarray, count: int, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The first `count` of the rows, and the others; in whole groups, as near to that as these allow."""
+    if groups is None:
+        return rows[:count], rows[count:]
+    _, firsts, places = np.unique(groups[rows], return_index=True, return_inverse=True)
+    order = np.argsort(firsts)
+    sums = np.cumsum([0, *np.bincount(places)[order]])  # rows in the first so many groups
+    first = np.isin(places, order[: np.abs(sums - count).argmin()])
+    return rows[first], rows[~first]
+
+
+def _usable(recipe: Recipe) -> bool:
+    """Whether every class of a task is in its pool, and there are rows to score it on."""
+    classes = np.unique(recipe.labels[recipe.labels >= 0])
+    return all(map(len, recipe.holdouts)) and bool(np.isin(classes, recipe.labels[recipe.pool]).all())
 
 
 def all_training_recipes(
