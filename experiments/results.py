@@ -61,7 +61,7 @@ def sections(folder: Path, scale: Scale) -> Iterator[str]:
     if scale.quick:
         yield "# Quick runs\n\n" + small(scale)
     else:
-        yield "# Full runs\n"
+        yield "# Full runs\n\nAs far as they have been made; what is not here has been run with `--quick` alone.\n"
     pairs = {
         name: by_strategy(cells[f"{name}-ours"], cells[f"{name}-lal-rl"])
         for name in SETS
