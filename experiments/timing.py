@@ -7,8 +7,8 @@ LAL-RL as its authors compute it (`experiments/lal_rl`), each with one random ep
 of these (LAL-RL has 60 after ten). The authors' way looks at every unlabelled point for the target of an update, the
 engine at 64; linear algebra has one thread in the authors' way, where two do harm. Everything that training takes is
 counted, from the data in memory on; compilation also stands by itself.
-Cost:     --quick 4 minutes on 2 calm cores; the full form is for a night, and one of its seven
-          sizes has been run.
+Cost:     --quick 4 minutes on 2 calm cores; the full form is for a night, and two of its seven
+          sizes have been run.
 Expected: the paper says that LAL-RL is 267 times slower; ours are in experiments/RESULTS.md.
 """
 
