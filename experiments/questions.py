@@ -8,7 +8,7 @@
 4. Is it noise? More initial sets; the smallest effect that they could show; how often 5 episodes rank wrongly.
 6. Does it leak? Policies that are compared on the pool that they were trained on.
 
-Cost:     --quick 9 minutes on 2 calm cores; the full form is for a night and has not been run yet.
+Cost:     --quick 5 minutes on 2 calm cores; the full form is for a night and has not been run yet.
 Expected: experiments/RESULTS.md.
 """
 
@@ -40,10 +40,13 @@ STARTS, SEEDS = {True: 32, False: 32}, {True: 4, False: 8}
 def variants(asked: Asked, found: Sources) -> dict[str, Cell]:
     """Question 1, by what differs from the paper's settings."""
     names = IN_QUICK if asked.scale.quick else tuple(VARIANTS)
-    name = lambda variant: "q1-" + variant.replace(" ", "-").replace(",", "").replace("'", "").replace(".", "")
-    return {
-        each: cells.compared(asked, name(each), found, "ours", strategies=AGAINST, **VARIANTS[each]) for each in names
-    }
+    made = lambda each: cells.compared(asked, cell_name(each), found, "ours", strategies=AGAINST, **VARIANTS[each])
+    return {each: made(each) for each in names}
+
+
+def cell_name(variant: str) -> str:
+    """What the file of a variant is called."""
+    return "q1-" + variant.replace(" ", "-").translate(str.maketrans("", "", ",'."))
 
 
 def equal_labels(asked: Asked, found: Sources) -> Cell:

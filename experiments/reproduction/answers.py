@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 
 import numpy as np
+from scipy import stats
 
 from experiments.reproduction.cells import OURS, Cell, accuracy
 from experiments.reproduction.tables import markdown, spread
 from jaxal.report import statistics
 
 EPISODES, DRAWS = 5, 10_000  # of a comparison like the paper's, and how often one is drawn
-LEAST_EFFECT = 2.8  # standard errors that a test at 5% finds with a probability of 80%
+LEVEL, POWER = 0.05, 0.8  # of the test whose smallest effect is told
 
 
 def areas(cell: Cell, strategy: str) -> np.ndarray:
@@ -52,7 +53,8 @@ def chance(cell: Cell) -> str:
     for other in ("margin", "untrained_q"):
         differences = areas(cell, OURS) - areas(cell, other)
         by_seed = differences.mean(1)
-        least = LEAST_EFFECT * by_seed.std(ddof=1) / np.sqrt(seeds)
+        errors = stats.t.ppf(1 - LEVEL / 2, seeds - 1) + stats.t.ppf(POWER, seeds - 1)
+        least = errors * by_seed.std(ddof=1) / np.sqrt(seeds)
         rng = np.random.default_rng(0)
         drawn = rng.choice(differences.ravel(), (DRAWS, EPISODES)).mean(1)
         flipped = np.mean(np.sign(drawn) != np.sign(differences.mean()))

@@ -109,7 +109,8 @@ def table_2(name: str, found: Mapping[int, Cell]) -> str:
 def timing(measured: Sequence[Mapping[str, Any]]) -> str:
     """Seconds of 5 episodes with 20 labels, and how many times longer LAL-RL takes.
 
-    By the clock with compilation (and without), then of all processor cores together, compilation included.
+    By the clock with compilation (and without; of the authors' way the episodes alone), then of all processor cores
+    together, compilation included.
     """
     rows = []
     for each in measured:
@@ -120,7 +121,7 @@ def timing(measured: Sequence[Mapping[str, Any]]) -> str:
                 f"{each['pool']:,}",
                 f"{each['dimensions']:,}",
                 *(f"{x['seconds']:.1f} ({left:.1f})" for x, left in zip((ours, engine), warm, strict=True)),
-                f"{authors['seconds']:.1f}",
+                f"{authors['seconds']:.1f} ({authors['episodes']:.1f})",
                 f"{authors['seconds'] / ours['seconds']:.2g} ({authors['seconds'] / warm[0]:.2g})",
                 f"{engine['seconds'] / ours['seconds']:.2g} ({warm[1] / warm[0]:.2g})",
                 " / ".join(f"{x['processor']:.1f}" for x in (ours, engine, authors)),
