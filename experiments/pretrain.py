@@ -12,9 +12,9 @@ import shutil
 from pathlib import Path
 
 from pretraining.tasks import SETS, without
-from pretraining.training import settings, train
+from pretraining.training import train
 
-from jaxal.cli.resumable import snapshot_hooks
+from jaxal.config import CounterfactualConfig
 from jaxal.policies import pretrained
 from jaxal.policies.gain_training import NAMES
 from jaxal.report import terminal
@@ -30,20 +30,17 @@ def main() -> None:
     parser.add_argument(
         "--leave-out", nargs="*", default=BUNDLED, choices=[*SETS], help="data sets, whose siblings are too"
     )
-    parser.add_argument("--iterations", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=pretrained.SHIPPED, help="policy file to write")
     given = parser.parse_args()
     names = without(*given.leave_out)
-    config = settings(given.iterations)
-    snapshots = given.out.with_suffix(".snapshots")
-    made_from = fingerprint(repr((names, config, given.seed)))
+    config = CounterfactualConfig()
+    kept = given.out.with_suffix(f".{fingerprint(repr((names, config, given.seed)))[:8]}")
+    kept.mkdir(parents=True, exist_ok=True)
     with terminal.progress("pretraining") as progress:
-        hooks = snapshot_hooks(snapshots, made_from, progress)
-        learned = train(names, config, given.seed, given.data, hooks=hooks)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
+        learned = train(names, config, given.seed, given.data, kept, progress)
     print(pretrained.save(given.out, learned.params, NAMES, config.hidden, learned.report))
-    shutil.rmtree(snapshots, ignore_errors=True)
+    shutil.rmtree(kept)
 
 
 if __name__ == "__main__":

@@ -273,8 +273,8 @@ class AgentConfig(Settings):
 
     label: str = "learned (DDQN)"
     """what the policy is called in tables and figures"""
-    hidden: tuple[int, ...] = (128, 128, 128)
-    """widths of the hidden layers"""
+    hidden: tuple[int, ...] = ()
+    """widths of the hidden layers; none: a linear function, which does better on data that it has not met"""
     residual: str = ""
     """an action feature that is added to Q, the last layer starting at zero: the untrained policy then takes the
     largest value of that feature (the smallest, where the weight is negative). Empty: none"""
@@ -408,7 +408,7 @@ class CounterfactualConfig(Settings):
         self.fraction("own_share", "gamma")
         self.require(self.capacity >= self.minibatch, "capacity", f"at least minibatch ({self.minibatch})")
         self.require(self.candidates >= 20, "candidates", "at least 20, as rules and the policy propose that many")
-        self.require(min(self.hidden, default=0) > 0, "hidden", "at least one positive width")
+        self.require(min(self.hidden, default=1) > 0, "hidden", "positive widths")
         self.require(self.weight_decay >= 0, "weight_decay", "0 or more")
 
 

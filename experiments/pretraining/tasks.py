@@ -38,7 +38,6 @@ SETS = {
     **{name: f"uci/{name}.npz" for name in TABLES},
 }
 """Data sets by name: where each lies below the folder of real data; "": bundled with scikit-learn."""
-IMAGES = ("texture80", "cxr", "brain", "mnist", "digits")
 
 SIBLINGS = {
     "digits": ("mnist",),

@@ -1,99 +1,132 @@
-"""A policy trained on fresh tasks of many data sets: at one label a step, in batches, and late in the budget."""
+"""A linear policy from exact gains on fresh tasks of many data sets, by ridge regression.
+
+Networks with hidden layers explain more of the gains on the data sets that they are trained on, and choose worse on
+others; see BUILD_NOTES.md.
+"""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jaxal.config import Config, CounterfactualConfig
+from jaxal.config import CounterfactualConfig
+from jaxal.files import write_npz
 from jaxal.policies import counterfactual
 from jaxal.policies.counterfactual import Play
-from jaxal.policies.gain_training import Snapshot, explains, make_play, own_share
-from jaxal.policies.learner import NO_HOOKS, Hooks, Learned
+from jaxal.policies.gain_network import Params, explained, linear_params
+from jaxal.policies.gain_training import NAMES, make_play
+from jaxal.policies.learner import Learned, Progress
 from jaxal.presets import default
-from pretraining.tasks import CLASSES, IMAGES, SYNTHETIC, fingerprint_of, fresh
+from pretraining.tasks import CLASSES, SYNTHETIC, fingerprint_of, fresh
 
-FIRST = 64  # episodes before the first update, by whose states the inputs are scaled
-IMAGES_OFTEN = 3  # times as often as other sets are those of images drawn
-KINDS = {
-    "one": (0.60, {}),
-    "batch": (0.25, {"batch": 10, "records": 5}),
-    "late": (0.15, {"initial": 120, "records": 8}),
-}
-"""Kinds of episodes: their share of the iterations, and what differs from the settings."""
+ROUNDS = (({}, 0.0), ({}, 0.4), ({"batch": 10, "records": 5}, 0.4))
+"""What each round of episodes has in place of the settings, and the share that the policy of those before plays."""
+
+SYNTHETIC_SETS = 6  # as many times as a real data set are synthetic ones drawn
+PENALTY = 0.2  # of the squared weights, for each candidate
 
 
-def settings(iterations: int, **changes: Any) -> CounterfactualConfig:
-    """Those of pretraining."""
-    return replace(CounterfactualConfig(iterations=iterations), **changes)
+class Gains(NamedTuple):
+    """Decisions of one data set in one round, less what the network does not need."""
+
+    standardised: np.ndarray  # [n, K, F] float16
+    gains: np.ndarray  # [n, K]
+    mask: np.ndarray  # [n, K] bool
 
 
 def train(
-    names: Sequence[str],
-    config: CounterfactualConfig,
-    seed: int,
-    folder: Path,
-    *,
-    synthetic_share: float = 0.25,
-    hooks: Hooks = NO_HOOKS,
+    names: Sequence[str], config: CounterfactualConfig, seed: int, data: Path, kept: Path, progress: Progress
 ) -> Learned:
     """A policy trained on the data sets `names` and synthetic ones, whose parameters have no seed axis.
 
     Args:
       names: of `tasks.SETS`.
-      config: how.
+      config: how episodes are played; 16 on each data set in each round.
       seed: decides everything.
-      folder: of real data.
-      synthetic_share: of the tasks that are synthetic.
-      hooks: what the caller does meanwhile.
+      data: folder of real data.
+      kept: folder in which the gains of each data set and round are kept, so that an interrupted training goes on.
+      progress: told how far it is.
     """
-    real = [name for name in names for _ in range(IMAGES_OFTEN if name in IMAGES else 1)]
-    weighted = [*real, *[SYNTHETIC] * round(len(real) * synthetic_share / (1 - synthetic_share))]
-    base = replace(default(), counterfactual=config)
-    plays = _plays(base)
-    rng = np.random.default_rng([seed, 0x51ED])
-    kinds = rng.choice(list(KINDS), config.iterations, p=[share for share, _ in KINDS.values()])
-    keys = jax.random.split(jax.random.key(seed), config.iterations + 1)
-    tasks = lambda i, count=config.episodes: fresh(weighted, count, seed * 100_003 + i, folder)
     began = time.perf_counter()
-    begin = plays["one"]._replace(config=replace(config, episodes=FIRST))
-    init = jax.jit(partial(counterfactual.init, begin, None))
-    steps = {name: jax.jit(partial(counterfactual.iterate, play), donate_argnums=0) for name, play in plays.items()}
-    losses = np.full(config.iterations, np.nan, np.float32)
-    first = tasks(0, FIRST)
-    found = hooks.resume(Snapshot([jax.eval_shape(init, first, keys[0])], np.zeros((), np.int32), losses))
-    if found is None:
-        state, done = init(first, keys[0]), 0
-    else:
-        (state,), done, losses = found.states, int(found.iteration), np.array(found.losses)
-    for i in range(done, config.iterations):
-        state, loss = steps[kinds[i]](state, tasks(i + 1), own_share(base, i), keys[i + 1])
-        losses[i] = loss
-        hooks.save(i + 1, Snapshot([state], np.array(i + 1, np.int32), losses))
-        hooks.progress(i + 1, config.iterations, f"loss {np.mean(losses[max(i - 19, 0) : i + 1]):.3f}")
+    sets = [*names, *[SYNTHETIC] * SYNTHETIC_SETS]
+    found: list[Gains] = []
+    params = linear_params(NAMES, np.zeros(NAMES.size))
+    for number, (changes, own_share) in enumerate(ROUNDS):
+        play = make_play(replace(default(), counterfactual=replace(config, **changes)), CLASSES)
+        run = jax.jit(partial(counterfactual.collect, play))
+        for place, name in enumerate(sets):
+            key = jax.random.fold_in(jax.random.key(seed), number * len(sets) + place)
+            make = partial(_collect, run, play, params, name, own_share, seed * 100_003 + number * 1_009 + place, key)
+            found.append(_kept(kept / f"{number}-{place}.npz", partial(make, data)))
+            progress(len(found), len(ROUNDS) * len(sets), name)
+        params = fit(found)
     report = {
-        "data": {name: fingerprint_of(name, folder) for name in names},
-        "synthetic_share": synthetic_share,
+        "data": {name: fingerprint_of(name, data) for name in names},
+        "synthetic_sets": SYNTHETIC_SETS,
         "seed": seed,
-        "iterations": config.iterations,
-        "states": (FIRST + config.iterations * config.episodes) * config.records,
-        "updates": config.iterations * config.updates,
-        "seconds": round(time.perf_counter() - began, 1),
-        "explains": explains(plays["one"], state),
+        "states": sum(len(each.gains) for each in found),
+        "penalty": PENALTY,
+        "seconds": round(time.perf_counter() - began),
+        "explains": {name: round(value, 4) for name, value in _explains(found, params).items()},
     }
-    return Learned(jax.device_get(state.agent.params), report)
+    return Learned(params, report)
 
 
-def _plays(base: Config) -> dict[str, Play]:
-    """The kinds of episodes, all of one agent."""
-    agent = make_play(base, CLASSES).agent
-    made = {}
-    for name, (_, changes) in KINDS.items():
-        kind = replace(base, counterfactual=replace(base.counterfactual, **changes))
-        made[name] = make_play(kind, CLASSES)._replace(agent=agent)
-    return made
+def _collect(
+    run: Callable[..., Any],
+    play: Play,
+    params: Params,
+    name: str,
+    own_share: float,
+    task_seed: int,
+    key: jax.Array,
+    data: Path,
+) -> Gains:
+    """One episode on each of so many fresh tasks of a data set."""
+    count = play.config.episodes
+    sources = fresh([name], count, task_seed, data)
+    decisions = run(params, sources.bank, jnp.arange(count), jnp.float32(own_share), key)
+    return Gains(*map(np.asarray, (decisions.sight.standardised, decisions.gains, decisions.mask)))
+
+
+def _kept(path: Path, make: Callable[[], Gains]) -> Gains:
+    """What a file holds, or else what is made, and kept there."""
+    if not path.exists():
+        write_npz(path, make()._asdict())
+    with np.load(path) as file:
+        return Gains(**file)
+
+
+def fit(found: Sequence[Gains]) -> Params:
+    """Ridge regression of the gains on the standardised features, both centred in each state; sets count alike."""
+    gram, moment, rows = np.zeros((NAMES.size, NAMES.size)), np.zeros(NAMES.size), 0.0
+    for each in found:
+        x, y, mask = _centred(each)
+        weight = 1.0 / max(mask.sum(), 1)
+        gram += weight * np.einsum("nkf,nkg->fg", x, x, optimize=True)
+        moment += weight * np.einsum("nkf,nk->f", x, y, optimize=True)
+        rows += 1.0
+    return linear_params(NAMES, np.linalg.solve(gram + PENALTY * rows * np.eye(len(moment)), moment))
+
+
+def _centred(gains: Gains) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features, gains and mask of the states that have candidates; 0 where there is none."""
+    some = gains.mask.any(-1)
+    mask = gains.mask[some]
+    share = mask / mask.sum(-1, keepdims=True)
+    x, y = (part[some].astype(np.float64) for part in gains[:2])
+    x = np.where(mask[..., None], x - np.einsum("nk,nkf->nf", share, x)[:, None], 0.0)
+    return x, np.where(mask, y - (share * y).sum(-1, keepdims=True), 0.0), mask
+
+
+def _explains(found: Sequence[Gains], params: Params) -> dict[str, float]:
+    """See `gain_network.explained`."""
+    weights = params.network["params"]["value"]["kernel"][: NAMES.size, 0]
+    x, gains, mask = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return explained(x.astype(np.float32) @ weights, gains, mask)

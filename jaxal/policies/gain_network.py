@@ -42,13 +42,18 @@ class Following(NamedTuple):
 
 
 class GainNetwork(nn.Module):
-    """Values of candidates. The first layer is split in two, so that its half for the state is computed once."""
+    """Values of candidates, without hidden layers a linear function of them.
+
+    The first layer is split in two, so that its half for the state is computed once.
+    """
 
     hidden: tuple[int, ...]
 
     @nn.compact
     def __call__(self, inputs: jax.Array, summary: jax.Array) -> jax.Array:
         """Inputs [K, 2 F], summary [S] -> [K]."""
+        if not self.hidden:  # of the state it would be a constant
+            return nn.Dense(1, kernel_init=nn.initializers.normal(0.01), name="value")(inputs)[..., 0]
         first, *rest = self.hidden
         x = nn.Dense(first, name="candidate")(inputs) + nn.Dense(first, use_bias=False, name="state")(summary)
         for i, width in enumerate(rest):
@@ -155,6 +160,14 @@ def param_shapes(config: CounterfactualConfig, names: Names) -> Params:
     sight = Sight(features, features, jnp.zeros((1, len(names.summaries))))
     agent = make_gain_agent(config, names)
     return jax.eval_shape(lambda key: agent.init(key, sight, jnp.ones((1, 1), bool)).params, jax.random.key(0))
+
+
+def linear_params(names: Names, weights: np.ndarray) -> Params:
+    """A policy without hidden layers, from weights [F] of the standardised features."""
+    kernel = jnp.asarray(np.concatenate([weights, np.zeros(names.size)])[:, None], jnp.float32)
+    network = {"params": {"value": {"kernel": kernel, "bias": jnp.zeros(1)}}}
+    as_it_is = lambda size: Scaler(jnp.zeros(size), jnp.ones(size))
+    return Params(network, as_it_is(names.size), as_it_is(len(names.summaries)))
 
 
 def explained(values: np.ndarray, gains: np.ndarray, mask: np.ndarray) -> dict[str, float]:

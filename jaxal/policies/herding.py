@@ -59,7 +59,7 @@ def reach_herding(observation: Observation, key: chex.PRNGKey) -> jax.Array:
     `uherd_r` in the notes that it was found with, as the names at the ends of the following docstrings.
     """
     view = observation.whole_pool
-    width = _mean(view, view.geometry.nearest_labelled)
+    width = jnp.maximum(_mean(view, view.geometry.nearest_labelled), 1e-6)  # 0 among copies of labelled points
 
     def kernel(rows: jax.Array, others: jax.Array | None = None) -> jax.Array:
         return jnp.exp(-((view.distances(rows, others) / width) ** 2))
