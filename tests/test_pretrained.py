@@ -98,6 +98,7 @@ def test_the_package_has_one_that_knows_none_of_the_bundled_data():
     assert not {"digits", "mnist", "wine", "breast-cancer"} & set(policy.card["data"])
 
 
+@pytest.mark.usefixtures("vmapped_keys")
 def test_it_is_a_strategy_like_any_other(wine):
     found = jaxal.compare(wine, ["pretrained", "random"], progress=False, budget=9, seeds=1, starts=2, batch=3)
     picks = found.picks("pretrained")
