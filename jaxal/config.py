@@ -273,8 +273,8 @@ class AgentConfig(Settings):
 
     label: str = "learned (DDQN)"
     """what the policy is called in tables and figures"""
-    hidden: tuple[int, ...] = ()
-    """widths of the hidden layers; none: a linear function, which does better on data that it has not met"""
+    hidden: tuple[int, ...] = (128, 128, 128)
+    """widths of the hidden layers"""
     residual: str = ""
     """an action feature that is added to Q, the last layer starting at zero: the untrained policy then takes the
     largest value of that feature (the smallest, where the weight is negative). Empty: none"""
@@ -390,8 +390,8 @@ class CounterfactualConfig(Settings):
     """states that are kept"""
     own_share: float = 0.6
     """share of the episodes that the present policy plays, once it has learned something; rules play the others"""
-    hidden: tuple[int, ...] = (128, 128, 128)
-    """widths of the hidden layers"""
+    hidden: tuple[int, ...] = ()
+    """widths of the hidden layers; none: a linear function, which does better on data that it has not met"""
     learning_rate: float = 1e-3
     """of AdamW, falling to a fiftieth by a cosine"""
     weight_decay: float = 0.01
