@@ -193,6 +193,7 @@ FINETUNE = shlex.split(
 )
 
 
+@pytest.mark.slow
 def test_the_whole_network_in_training(tmp_path, jaxal):
     small = [*SMALL, "--budget", "14", "--batch", "2", "--seeds", "2", "--starts", "1"]
     done = jaxal(tmp_path, "run", *FINETUNE, *small, "--out", "tuned")
@@ -246,6 +247,7 @@ def interrupted(environment):
     return call
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(finished, tmp_path, interrupted, jaxal):
     command = ["run", "--dataset", "wine", *SMALL]
     interrupted(tmp_path, "training 1/3", *command)

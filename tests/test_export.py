@@ -98,6 +98,7 @@ def test_an_evaluation_episode_of_every_strategy_that_looks_at_the_pool():
     check(export.export(evaluate, platforms=PLATFORMS)(which, params, bank, key))
 
 
+@pytest.mark.slow
 def test_training_and_evaluation_with_a_resnet50_in_training():
     """Pool 4,000 at 224 px, as a GPU would have it: two seeds in sequence, their images shared."""
     config = Config(

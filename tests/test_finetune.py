@@ -285,6 +285,7 @@ def test_a_product_of_patches_is_the_convolution(size, stride, padding):
         np.testing.assert_allclose(ours[:, row, column], np.einsum("nijc,ijco->no", window, kernel), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_recomputation_and_bfloat16():
     task = digits_task()
 

@@ -403,6 +403,7 @@ def close(found: dict[str, np.ndarray], truth: dict[str, np.ndarray], names, pla
         np.testing.assert_allclose(found[name][places], truth[name], rtol=rtol, atol=rtol * scale, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
 def test_padding_changes_nothing(name):
     s = stage(name)
@@ -418,6 +419,7 @@ def test_padding_changes_nothing(name):
     np.testing.assert_allclose(wide.utilities(0)["badge"][:pool], s.utilities(0)["badge"], rtol=2e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
 def test_permuting_the_pool_permutes_the_utilities(name):
     s = stage(name)
@@ -433,6 +435,7 @@ def test_permuting_the_pool_permutes_the_utilities(name):
         np.testing.assert_array_equal(np.floor(found["prob_cover"][place]), np.floor(truth["prob_cover"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_candidate_is_worth_the_same_among_few_as_in_the_whole_pool(name):
     s = stage(name)
@@ -442,6 +445,7 @@ def test_a_candidate_is_worth_the_same_among_few_as_in_the_whole_pool(name):
     np.testing.assert_array_equal(np.floor(found["prob_cover"]), np.floor(truth["prob_cover"][rows]))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("vmapped_keys")
 def test_vmapped_utilities_equal_single_ones():
     s = stage("ten classes")

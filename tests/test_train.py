@@ -234,6 +234,7 @@ def test_training_goes_on_from_a_snapshot(plain, two):
         jax.tree.map(np.testing.assert_array_equal, resumed.history, two.history)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
