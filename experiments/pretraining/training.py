@@ -116,8 +116,11 @@ def fit(found: Sequence[Gains]) -> Params:
 
 
 def _centred(gains: Gains) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features, gains and mask of the states that have candidates; 0 where there is none."""
-    some = gains.mask.any(-1)
+    """Features, gains and mask of the states that have candidates; 0 where there is none.
+
+    States with numbers that are not finite, of which data with many copies have some, are left out.
+    """
+    some = gains.mask.any(-1) & np.isfinite(gains.standardised).all((1, 2)) & np.isfinite(gains.gains).all(-1)
     mask = gains.mask[some]
     share = mask / mask.sum(-1, keepdims=True)
     x, y = (part[some].astype(np.float64) for part in gains[:2])

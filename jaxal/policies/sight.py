@@ -73,6 +73,6 @@ def see(names: Names, observation: Observation, key: chex.PRNGKey) -> Sight:
     own = features_of(names.features, look)
     keys = jax.random.split(key, max(len(names.rules), 1))
     utilities = [RULES[name](observation, each) for name, each in zip(names.rules, keys, strict=False)]
-    logs = [jnp.where(look.mask, jnp.log(jnp.maximum(utility, LEAST)), 0.0) for utility in utilities]
+    logs = [jnp.where(look.mask, jnp.log(jnp.maximum(jnp.nan_to_num(u), LEAST)), 0.0) for u in utilities]
     features = jnp.concatenate([own, *(each[:, None] for each in logs)], -1)
     return Sight(features, standardise(features, look.mask), summary_of(names.summaries, look))
