@@ -69,15 +69,19 @@ def test_totals_sum_over_the_rows_in_use(metric, block, points):
 @pytest.mark.parametrize("block", [7, 512])
 @pytest.mark.parametrize("metric", DISTANCES)
 def test_local_density_is_the_mean_of_the_ten_nearest(metric, block, points):
-    found = distances.local_density(DISTANCES[metric], jnp.asarray(points), jnp.asarray(USED), block)
+    found, rows = distances.local_density(DISTANCES[metric], jnp.asarray(points), jnp.asarray(USED), block)
     d = apart(metric, points)
     truth = [np.mean(sorted(np.delete(d[i], i))[:10]) for i in range(len(d))]
     np.testing.assert_allclose(np.asarray(found)[USED], truth, rtol=1e-4)
+    place = np.cumsum(USED) - 1  # of a row among those in use
+    for i, nearest in enumerate(place[np.asarray(rows)[USED]]):
+        assert len(set(nearest) - {i}) == 10
+        np.testing.assert_allclose(np.mean(d[i, nearest]), truth[i], rtol=1e-4)
 
 
 def test_local_density_of_a_pool_smaller_than_the_neighbourhood():
     x = jnp.array([[0.0], [1.0], [3.0], [9.0]])
-    found = distances.local_density(DISTANCES["euclidean"], x, jnp.array([True, True, True, False]))
+    found, _ = distances.local_density(DISTANCES["euclidean"], x, jnp.array([True, True, True, False]))
     np.testing.assert_allclose(found[:3], [2.0, 1.5, 2.5], rtol=1e-6)
 
 
@@ -98,7 +102,9 @@ def test_anchors_are_rows_in_use(points, monkeypatch):
     x, few = jnp.asarray(points), jnp.asarray(np.arange(POOL) % 3 == 0)
     whole = distances.geometry(metric, x, few)
     monkeypatch.setattr(distances, "ANCHORS", int(few.sum()))  # as many as there are, and so all of them
-    chex.assert_trees_all_close(distances.geometry(metric, x, few), whole, rtol=1e-4)
+    found = distances.geometry(metric, x, few)
+    np.testing.assert_array_equal(found.neighbours[few], whole.neighbours[few])
+    chex.assert_trees_all_close(found._replace(neighbours=whole.neighbours), whole, rtol=1e-4)
 
 
 @pytest.mark.parametrize("metric", DISTANCES)
