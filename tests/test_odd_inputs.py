@@ -1,5 +1,6 @@
 """The command line over the zoo of odd inputs: no traceback, no hang, no silent change."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ SCRIPT = Path(__file__).parents[1] / "experiments" / "odd_inputs.py"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
+@pytest.mark.skipif("JAXAL_ZOO" not in os.environ, reason="takes the better part of an hour; set JAXAL_ZOO=1 to run it")
 def test_every_odd_input_is_told_as_it_should_be(tmp_path):
     command = [sys.executable, str(SCRIPT), "--workers", "2", "--keep", str(tmp_path / "zoo")]
     done = subprocess.run(command, capture_output=True, text=True)
