@@ -23,7 +23,7 @@ from jaxal.seals import fingerprint
 ABOUT = {
     "what": "a linear function of how features and rules rank the candidates; its values are gains in no unit",
     "trained_by": "ridge regression of the exact gains of labels on fresh tasks: pools of 100 to 400 rows, 2 to 10 "
-    "classes, real data often in another geometry; one label a step, and within batches of 10",
+    "classes, real data often in another geometry; one label a step",
     "licences": "texture80, X-rays and UCI sets CC BY 4.0; brain MRI MIT; MNIST CC BY-SA 3.0; latents by "
     "EfficientNet-Lite0, Apache 2.0",
     "where_it_wins": "on average over data sets, and not on each: see BUILD_NOTES.md, the pretrained policy",

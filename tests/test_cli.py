@@ -457,7 +457,10 @@ BAD = [
     ("run --dataset wine --budget 100", "--budget is 100; it must be at most 30, the pool rows of wine"),
     ("run --dataset nan.npz --budget 70", "--budget is 70; it must be at most"),
     ("run --preset paper --train.episodes 300", "--train.episodes makes 300 episodes at once; it must be at most 200:"),
-    ("run --strategies ddqn --train.warm-start-episodes 1001", "--train.warm-start-episodes makes 1001 episodes at once; it must be at"),
+    (
+        "run --strategies ddqn --train.warm-start-episodes 1001",
+        "--train.warm-start-episodes makes 1001 episodes at once; it must be at",
+    ),
     ("run --dataset wine --budget 8 --train.tasks 2 --train.task-pool 5", "--budget is 8; it must be at most 5"),
     # folders
     ("run --dataset wine --budget 8 --out a_file", "a_file is not a folder"),

@@ -25,8 +25,7 @@ from jaxal.policies.learner import Learned, Progress
 from jaxal.presets import default
 from pretraining.tasks import CLASSES, SYNTHETIC, fingerprint_of, fresh
 
-ROUNDS = (({}, 0.0), ({}, 0.4), ({"batch": 10, "records": 5}, 0.4))
-"""What each round of episodes has in place of the settings, and the share that the policy of those before plays."""
+ROUNDS = (0.0, 0.4)  # of episodes: the share that the policy of the rounds before plays
 
 SYNTHETIC_SETS = 6  # as many times as a real data set are synthetic ones drawn
 PENALTY = 0.2  # of the squared weights, for each candidate
@@ -57,9 +56,9 @@ def train(
     sets = [*names, *[SYNTHETIC] * SYNTHETIC_SETS]
     found: list[Gains] = []
     params = linear_params(NAMES, np.zeros(NAMES.size))
-    for number, (changes, own_share) in enumerate(ROUNDS):
-        play = make_play(replace(default(), counterfactual=replace(config, **changes)), CLASSES)
-        run = jax.jit(partial(counterfactual.collect, play))
+    play = make_play(replace(default(), counterfactual=config), CLASSES)
+    run = jax.jit(partial(counterfactual.collect, play))
+    for number, own_share in enumerate(ROUNDS):
         for place, name in enumerate(sets):
             key = jax.random.fold_in(jax.random.key(seed), number * len(sets) + place)
             make = partial(_collect, run, play, params, name, own_share, seed * 100_003 + number * 1_009 + place, key)
