@@ -18,6 +18,8 @@ from jaxal.mdp.environment import Environment, holdout_logits
 from jaxal.mdp.metrics import METRICS
 from jaxal.policies import STRATEGIES
 from jaxal.policies.ddqn import make_agent
+from jaxal.policies.gain_network import judging, linear_params
+from jaxal.policies.gain_training import NAMES
 from jaxal.policies.strategy import Setting
 from jaxal.report.summary import Curves
 from jaxal.seeds import seed_key, seed_keys
@@ -72,10 +74,12 @@ def stage() -> Stage:
         for seed, w in enumerate(worlds)
     ]
     q = jax.tree_util.Partial(agent.values, stack([agent.init(jax.random.key(i)).params for i in range(SEEDS)]))
+    gains = linear_params(NAMES, np.random.default_rng(0).normal(size=NAMES.size))
     params: dict[str, Any] = {
         "ddqn": q,
         "untrained_q": q,
         "linear_cem": jnp.array([[1.0, -1.0]] * SEEDS),
+        "counterfactual": stack([judging(config.counterfactual, NAMES, gains)] * SEEDS),
     }
     for name, strategy in STRATEGIES.items():
         if name not in params and strategy.prepare is not None:
