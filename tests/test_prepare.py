@@ -11,7 +11,8 @@ from jaxal.config import Config, SettingError
 from jaxal.data.dataset import Dataset
 from jaxal.prepare import prepare
 
-DEFAULT = resolved(presets.default())
+BASE = presets.default()
+DEFAULT = resolved(replace(BASE, evaluation=replace(BASE.evaluation, strategies=("ddqn", "margin"))))
 
 
 def made(n: int, classes: int = 2, seed: int = 0) -> Dataset:
