@@ -200,7 +200,7 @@ def test_a_classifier_without_quick_refits_allows_no_strategy_that_needs_them():
 
 def test_names_and_kinds():
     kinds = {name: s.kind for name, s in STRATEGIES.items()}
-    assert {n for n, k in kinds.items() if k == "learned"} == {"ddqn"}
+    assert {n for n, k in kinds.items() if k == "learned"} == {"ddqn", "counterfactual", "pretrained"}
     refitting = {"greedy_oracle", "greedy_oracle_accuracy", "best_of_strategies"}
     cheating = {"balanced_oracle", *refitting}
     assert {n for n, k in kinds.items() if k == "control"} == {"linear_cem", "untrained_q", *cheating}
@@ -220,7 +220,9 @@ def test_names_and_kinds():
 
 def test_all_stands_for_every_strategy_and_unknown_names_are_refused():
     assert expand(["margin", "all", "margin"]) == ("margin", *(name for name in STRATEGIES if name != "margin"))
-    with pytest.raises(UnknownNameError, match="unknown strategy 'luck'; there are ddqn, linear_cem, random"):
+    with pytest.raises(
+        UnknownNameError, match="unknown strategy 'luck'; there are ddqn, counterfactual, pretrained, linear_cem"
+    ):
         expand(["luck"])
 
 
