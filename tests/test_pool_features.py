@@ -11,6 +11,7 @@ import pytest
 import reference
 from worlds import CONVERGED, World, build, cut, load
 
+from jaxal.classifiers.classifier import Labelled
 from jaxal.config import EnvironmentConfig
 from jaxal.mdp.look import FAR, L2, Look
 from jaxal.mdp.observation import Observation
@@ -39,8 +40,8 @@ def scene(name: str = "digits", shape: tuple[int, int, int] | None = None, class
     state = environment.reset(task, world.initial(), jax.random.key(0))
     free = np.flatnonzero(np.asarray(state.unlabelled))
     state, _ = environment.step(task, state, jnp.asarray(free[:BATCH], jnp.int32), jax.random.key(1))
-    for row in free[10 : 10 + PENDING]:
-        state = environment.mark_pending(task, state, jnp.int32(row))
+    picked = Labelled(jnp.asarray(free[10 : 10 + PENDING], jnp.int32), jnp.ones(PENDING, bool))
+    state = environment.mark_pending(task, state, picked)
     logits = np.asarray(state.fitted.logits[:POOL], np.float64)
     known = [*world.initial_rows(), *free[:BATCH].tolist()]
     pending = free[10 : 10 + PENDING].tolist()
