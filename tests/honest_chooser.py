@@ -13,7 +13,7 @@ from jaxal.labelling.choosing import Chooser
 from jaxal.suggestion import Head, PreparedPool, Suggestion, Survey
 from jaxal.tasks.distances import Geometry
 
-NOTHING = Survey(np.zeros(0), np.zeros(0), Geometry(*np.zeros((7, 0))))
+NOTHING = Survey(np.zeros(0), np.zeros(0), Geometry(*np.zeros((len(Geometry._fields), 0))))
 
 
 def prepare(latents, *, survey) -> PreparedPool:

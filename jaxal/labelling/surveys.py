@@ -16,7 +16,7 @@ from jaxal.labelling.choosing import Chooser
 if TYPE_CHECKING:  # JAX is imported late
     from jaxal.suggestion import PreparedPool, Survey
 
-FORMAT = "1"  # to be counted up when a survey of the same images would be another
+FORMAT = "2"  # to be counted up when a survey of the same images would be another
 LONG = 5_000  # images of which it takes so long that it is said
 
 
