@@ -108,8 +108,8 @@ By the clock with compilation (and without; of the authors' way, the episodes al
 that LAL-RL was 267 times slower than its method. There the classifier was a ResNet-50; here its latents are given,
 which take one pass of the encoder an image, once. For the target of an update the authors' way looks at every
 unlabelled point, and the engine at 64. Linear algebra has one thread in the authors' way: with two, on a busy
-machine, they waited for each other, and a pool of 100 at 64 px took 63 s instead of 1.3 s. A ratio like the paper's
-can come of that alone. The first line holds what JAX does once in a process.
+machine, they waited for each other, and a pool of 100 at 64 px took 63 s instead of 1.3 s. Whether
+that has a part in the paper's ratio, nothing here tells. The first line holds what JAX does once in a process.
 """
 
 

@@ -1,5 +1,6 @@
 """The programs that a run consists of lower for GPU and TPU from a machine that has neither."""
 
+from dataclasses import replace
 from functools import cache, partial
 
 import jax
@@ -11,15 +12,25 @@ from worlds import World, build, cut, load
 
 from jaxal.classifiers.finetune import finetune, trainable_encoder
 from jaxal.classifiers.linear_probe import linear_probe
-from jaxal.config import AgentConfig, Config, EnvironmentConfig, InputsConfig, ProbeConfig, TrainConfig
+from jaxal.config import (
+    AgentConfig,
+    Config,
+    CounterfactualConfig,
+    EnvironmentConfig,
+    InputsConfig,
+    ProbeConfig,
+    TrainConfig,
+)
 from jaxal.data.dataset import Images
 from jaxal.data.splits import Rows
 from jaxal.evaluate import Contender, make_evaluation
 from jaxal.mdp.environment import make_environment
-from jaxal.policies import STRATEGIES, clustering, iteration
+from jaxal.policies import STRATEGIES, clustering, counterfactual, iteration, pretrained
 from jaxal.policies.ddqn import make_agent
+from jaxal.policies.gain_training import make_play
 from jaxal.policies.iteration import Setup
 from jaxal.policies.replay import make_replay
+from jaxal.presets import default
 from jaxal.tasks.banks import OVER_SEEDS, Sources
 from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import SEEDS, for_each, make_task
@@ -71,6 +82,19 @@ def test_the_training_iteration(solver, replay):
     check(export.export(iterate, platforms=PLATFORMS)(*arguments))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_counterfactual_iteration(batch):
+    w = world("newton")
+    settings = CounterfactualConfig(batch=batch, records=2, episodes=2, updates=2, minibatch=4, capacity=32)
+    play = make_play(replace(default(), counterfactual=settings), 3)
+    sources, key = shapes((Sources(w.bank, w.bank, jnp.zeros(1, jnp.int32)), jax.random.key(0)))
+    state = jax.eval_shape(partial(counterfactual.init, play, None), sources, key)
+    iterate = jax.jit(partial(counterfactual.iterate, play), donate_argnums=0)
+    share = jax.ShapeDtypeStruct((), jnp.float32)
+    check(export.export(iterate, platforms=PLATFORMS)(state, sources, share, key))
+
+
 @pytest.mark.parametrize("solver", ["newton", "gd", "adam"])
 def test_an_evaluation_episode(solver):
     w = world(solver)
@@ -87,6 +111,7 @@ def test_an_evaluation_episode_of_every_strategy_that_looks_at_the_pool():
     params = {
         **dict.fromkeys(("badge", "max_herding", "uherding", "reach_herding", "local_herding", "chord_herding")),
         **dict.fromkeys(takes_l2, l2),
+        "pretrained": shapes(pretrained.named().judge),
         "prob_cover": jax.ShapeDtypeStruct((60, 8), jnp.uint8),
         "cluster_margin": clustering.Clusters(
             jax.ShapeDtypeStruct((60,), jnp.int32), jax.ShapeDtypeStruct((), jnp.int32)

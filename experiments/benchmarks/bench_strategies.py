@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from jaxal.classifiers.classifier import Labelled
 from jaxal.classifiers.linear_probe import linear_probe
@@ -24,14 +23,14 @@ from jaxal.config import Config, EnvironmentConfig
 from jaxal.data.splits import Rows
 from jaxal.mdp.environment import Environment, make_environment
 from jaxal.mdp.episode import rollout
-from jaxal.policies import STRATEGIES
+from jaxal.policies import LEARNERS, STRATEGIES
 from jaxal.policies.strategy import Setting, Strategy
 from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import Task, make_task, select, standardise
 
 STATE, HOLDOUT, SIZE, CLASSES, BUDGET = 30, 500, 256, 8, 60
 CONFIG = Config(environment=EnvironmentConfig(budget=BUDGET))
-NAMES = [name for name in STRATEGIES if name not in ("ddqn", "linear_cem", "untrained_q")]  # which need a network
+NAMES = [name for name in STRATEGIES if name not in (*LEARNERS, "untrained_q")]  # which need to be trained
 
 
 class World(NamedTuple):
@@ -88,7 +87,6 @@ def compiled(world: World, strategy: Strategy, params: Any) -> Callable[[], Any]
     return call
 
 
-@threadpool_limits.wrap(limits=1)  # as `evaluate_all` does
 def main() -> None:
     """Time every strategy and print a line for each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

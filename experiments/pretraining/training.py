@@ -114,15 +114,18 @@ def fit(found: Sequence[Gains]) -> Params:
     return linear_params(NAMES, np.linalg.solve(gram + PENALTY * rows * np.eye(len(moment)), moment))
 
 
-def _centred(gains: Gains) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features, gains and mask of the states that have candidates; 0 where there is none.
+def _usable(gains: Gains) -> Gains:
+    """The states that have candidates, and finite numbers: data with many copies have some that have not."""
+    finite = np.isfinite(gains.standardised).all((1, 2)) & np.isfinite(gains.gains).all(-1)
+    some = gains.mask.any(-1) & finite
+    return Gains(*(part[some] for part in gains))
 
-    States with numbers that are not finite, of which data with many copies have some, are left out.
-    """
-    some = gains.mask.any(-1) & np.isfinite(gains.standardised).all((1, 2)) & np.isfinite(gains.gains).all(-1)
-    mask = gains.mask[some]
+
+def _centred(gains: Gains) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features, gains and mask of the usable states; 0 where there is no candidate."""
+    x, y, mask = _usable(gains)
     share = mask / mask.sum(-1, keepdims=True)
-    x, y = (part[some].astype(np.float64) for part in gains[:2])
+    x, y = x.astype(np.float64), y.astype(np.float64)
     x = np.where(mask[..., None], x - np.einsum("nk,nkf->nf", share, x)[:, None], 0.0)
     return x, np.where(mask, y - (share * y).sum(-1, keepdims=True), 0.0), mask
 
@@ -130,5 +133,5 @@ def _centred(gains: Gains) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _explains(found: Sequence[Gains], params: Params) -> dict[str, float]:
     """See `gain_network.explained`."""
     weights = params.network["params"]["value"]["kernel"][: NAMES.size, 0]
-    x, gains, mask = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    x, gains, mask = (np.concatenate(parts) for parts in zip(*map(_usable, found), strict=True))
     return explained(x.astype(np.float32) @ weights, gains, mask)

@@ -67,7 +67,7 @@ def learn(
             terminal.notice(f"{error}; trained again")
     snapshots, made_from = folder / SNAPSHOTS, str(origin(folder))
     with terminal.progress("training") as progress:
-        hooks = snapshot_hooks(snapshots, made_from, progress)
+        hooks = _snapshot_hooks(snapshots, made_from, progress)
         learned = train_policies(config, sources_for(config, sources, splits), hooks)
     policies = {name: found.params for name, found in learned.items()}
     told = next((found.report for found in learned.values() if found.report), {})
@@ -77,7 +77,7 @@ def learn(
     return policies, told
 
 
-def snapshot_hooks(snapshots: Path, made_from: str, progress: Progress) -> Hooks:
+def _snapshot_hooks(snapshots: Path, made_from: str, progress: Progress) -> Hooks:
     """Hooks that keep the last snapshots of training in a folder, and go on from the newest that is whole."""
     last_saved = time.monotonic()
 

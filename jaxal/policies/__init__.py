@@ -79,7 +79,7 @@ STRATEGIES: Registry[Strategy] = Registry(
             sequential=None,
             prepare=_gains,
             colour="#B22222",
-            about="a network that predicts what a label would bring, trained for the run on exact gains",
+            about="a function that predicts what a label would bring, trained for the run on exact gains",
         ),
         "pretrained": Strategy(
             judged,
