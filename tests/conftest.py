@@ -1,9 +1,13 @@
 """What all tests share: JAX on the CPU with key-reuse checks, quick compilation, and scikit-learn's data sets."""
 
 import os
+import shutil
+from importlib.metadata import version
 
 # Most of the tests' time is compilation, so the compiler does not optimise; commands that tests start inherit it.
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+if version("jaxlib").startswith("0.10."):  # XLA ends the process where it does not know a flag
+    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import chex
@@ -13,17 +17,19 @@ from worlds import load
 
 from jaxal.data.dataset import Dataset
 
+LARGEST = 2**30  # bytes of compiled programs that are kept
 jax.config.update("jax_debug_key_reuse", True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Several tests run one and the same program; it is compiled once, for all workers and for the next time."""
     assert config.cache is not None
-    folder = str(config.cache.mkdir("compiled"))
+    folder = config.cache.mkdir("compiled")
+    if not hasattr(config, "workerinput") and sum(file.stat().st_size for file in folder.iterdir()) > LARGEST:
+        shutil.rmtree(folder)
     settings = {
-        "jax_compilation_cache_dir": folder,
-        "jax_compilation_cache_max_size": 2**30,
-        "jax_persistent_cache_min_compile_time_secs": 0.2,
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
         "jax_persistent_cache_min_entry_size_bytes": -1,
     }
     for name, value in settings.items():

@@ -16,6 +16,7 @@ from jaxal.mdp.environment import State, holdout_logits
 
 BATCH, L2 = 3, CONVERGED.l2
 DATA = ("digits", "wine", "breast_cancer")
+REFIT = jax.jit(partial(refit_with_each, l2=L2), static_argnames="iterations")
 
 
 @cache
@@ -29,11 +30,10 @@ def world(data: str, batch: int = BATCH, gram: bool = True) -> World:
 
 
 def after(w: World, steps: int, seed: int = 0) -> State:
-    step = jax.jit(w.environment.step)
-    state = jax.jit(w.environment.reset)(w.task, w.initial(seed), jax.random.key(0))
+    state = w.environment.reset(w.task, w.initial(seed), jax.random.key(0))
     for _ in range(steps):
         picks = jnp.flatnonzero(state.unlabelled)[: w.settings.batch].astype(jnp.int32)
-        state, _ = step(w.task, state, picks, jax.random.key(0))
+        state, _ = w.environment.step(w.task, state, picks, jax.random.key(0))
     return state
 
 
@@ -60,9 +60,14 @@ def test_equals_scikit_learn(data, pending, gram):
     labelled = chosen(state, picked)
     labels = np.array(labelled.labels(w.task))
     labels[-BATCH:] = rng.integers(0, problem.classes, BATCH)
-    refit = jax.jit(partial(refit_with_each, l2=L2, iterations=400))
-    found = refit(
-        w.task, state.fitted.model, labelled, jnp.asarray(labels), jnp.asarray(candidates), jnp.asarray(supposed)
+    found = REFIT(
+        w.task,
+        state.fitted.model,
+        labelled,
+        jnp.asarray(labels),
+        jnp.asarray(candidates),
+        jnp.asarray(supposed),
+        iterations=400,
     )
     assert found.shape == (6, 80, problem.classes + 2)
     assert np.all(np.isneginf(found[..., problem.classes :]))
@@ -83,14 +88,13 @@ def test_equals_scikit_learn(data, pending, gram):
 @pytest.mark.parametrize("data", DATA)
 def test_equals_the_probe_after_the_label(data):
     w = world(data, batch=1)
-    state, step = after(w, 3), jax.jit(w.environment.step)
+    state = after(w, 3)
     candidates = jnp.flatnonzero(state.unlabelled)[10:14].astype(jnp.int32)
     labels = state.labelled.labels(w.task)
     truth = w.task.pool_labels[candidates]
-    refit = jax.jit(partial(refit_with_each, l2=L2, iterations=400))
-    found = refit(w.task, state.fitted.model, state.labelled, labels, candidates, truth)
+    found = REFIT(w.task, state.fitted.model, state.labelled, labels, candidates, truth, iterations=400)
     for i in range(4):
-        following, _ = step(w.task, state, candidates[i : i + 1], jax.random.key(0))
+        following, _ = w.environment.step(w.task, state, candidates[i : i + 1], jax.random.key(0))
         expected = holdout_logits(w.task, following.fitted)
         real = np.asarray(w.task.class_mask)
         np.testing.assert_allclose(found[i][:, real], expected[:, real], atol=2e-3)
@@ -104,6 +108,6 @@ def test_ten_iterations_come_near(data):
     candidates = jnp.flatnonzero(state.unlabelled)[:32].astype(jnp.int32)
     arguments = (w.task, state.fitted.model, state.labelled, state.labelled.labels(w.task), candidates)
     truth = w.task.pool_labels[candidates]
-    few, many = (refit_with_each(*arguments, truth, L2, iterations) for iterations in (10, 400))
+    few, many = (REFIT(*arguments, truth, iterations=iterations) for iterations in (10, 400))
     p, q, before = (jax.nn.softmax(x)[..., :70, :] for x in (few, many, holdout_logits(w.task, state.fitted)))
     assert jnp.mean(jnp.abs(p - q)) < 0.1 * jnp.mean(jnp.abs(before - q))

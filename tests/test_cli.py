@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -54,6 +55,26 @@ def environment():
 def jaxal(environment):
     def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run([JAXAL, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+
+    return call
+
+
+@pytest.fixture
+def here(monkeypatch, capfd):
+    """The command line in this process, which is quicker to start."""
+
+    def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setattr(sys, "argv", ["jaxal", *arguments])
+        capfd.readouterr()
+        status = 0
+        try:
+            with jax.debug_key_reuse(False):
+                main.main(leave=sys.exit)
+        except SystemExit as stop:
+            status = stop.code
+        return subprocess.CompletedProcess(arguments, status, *capfd.readouterr())
 
     return call
 
@@ -138,9 +159,9 @@ def test_run_says_what_it_found_and_fits_a_terminal(finished):
     assert [line.split(",")[0] for line in told if line.startswith("training ")][-1] == "training 3/3"
 
 
-def test_evaluates_the_policy_on_other_data_and_reports(finished, jaxal):
+def test_evaluates_the_policy_on_other_data_and_reports(finished, here):
     folder, _ = finished
-    done = jaxal(folder, "evaluate", "--policy", "runs/wine", "--dataset", "breast-cancer", "--budget", "6")
+    done = here(folder, "evaluate", "--policy", "runs/wine", "--dataset", "breast-cancer", "--budget", "6")
     assert done.returncode == 0, done.stderr
     other = folder / "runs" / "wine-on-breast-cancer"
     found = check_results(other, ["ddqn", "random", "margin"], list(range(2, 7)))
@@ -148,18 +169,19 @@ def test_evaluates_the_policy_on_other_data_and_reports(finished, jaxal):
     assert not (other / "policy").exists()
 
     (other / "report.html").unlink()
-    done = jaxal(folder, "report", str(other))
+    done = here(folder, "report", str(other))
     assert done.returncode == 0, done.stderr
     assert (other / "report.html").is_file()
-    done = jaxal(folder, "report", "runs/wine", str(other), "--out", "page")
+    done = here(folder, "report", "runs/wine", str(other), "--out", "page")
     assert done.returncode == 0, done.stderr
     page = (folder / "page" / "report.html").read_text()
     assert "wine-on-breast-cancer" in page
 
 
-def test_batches_and_several_sources(tmp_path, jaxal):
+@pytest.mark.slow
+def test_batches_and_several_sources(tmp_path, here):
     sources = ["--train-on", "wine", "breast-cancer"]
-    done = jaxal(tmp_path, "run", "--dataset", "wine", *SMALL, "--batch", "3", "--budget", "18", *sources)
+    done = here(tmp_path, "run", "--dataset", "wine", *SMALL, "--batch", "3", "--budget", "18", *sources)
     assert done.returncode == 0, done.stderr
     run = tmp_path / "runs" / "wine"
     found = check_results(run, ["ddqn", "random", "margin"], [3, 6, 9, 12, 15, 18])
@@ -168,6 +190,7 @@ def test_batches_and_several_sources(tmp_path, jaxal):
         assert arrays["ddqn/picks"].shape == (2, 2, 5, 3)
 
 
+@pytest.mark.slow
 def test_a_seed_means_one_thing(finished, tmp_path, environment):
     """Seed 1 alone, counted from 1, beside other strategies and on a machine with more devices."""
     devices = {"XLA_FLAGS": f"{environment['XLA_FLAGS']} --xla_force_host_platform_device_count=3"}
@@ -210,15 +233,15 @@ def test_the_whole_network_in_training(tmp_path, jaxal):
     assert settings["inputs"] == {**results_of(tmp_path / "tuned")["config"]["inputs"], "noise": 0.0}
 
 
-def test_a_plan_runs_nothing(tmp_path, jaxal):
-    done = jaxal(tmp_path, "run", *FINETUNE, "--plan", "--finetune.epochs", "200", "--budget", "40")
+def test_a_plan_runs_nothing(tmp_path, here):
+    done = here(tmp_path, "run", *FINETUNE, "--plan", "--finetune.epochs", "200", "--budget", "40")
     assert done.returncode == 0, done.stderr
     # 31 fits of 10..40 labels, 200 epochs, minibatches of 16
     steps = 200 * sum(-(-labels // 16) for labels in range(10, 41))
     assert f"an episode: {steps:,} training steps of 16 images" in done.stdout
     assert "GB an episode" in done.stdout and "one after another" in done.stdout
     assert "on a GPU of 80 GB" in done.stdout
-    small = jaxal(tmp_path, "run", *FINETUNE, "--split.pool", "60", "--plan", "--gpu-memory", "0.001")
+    small = here(tmp_path, "run", *FINETUNE, "--split.pool", "60", "--plan", "--gpu-memory", "0.001")
     assert "on a GPU of 0.001 GB not even one episode fits" in small.stdout, small.stderr
     assert not (tmp_path / "runs").exists()
 
@@ -304,13 +327,13 @@ def test_no_arguments_print_the_overview():
     assert all(f"\n  {command}" in done.stdout for command in ("run", "evaluate", "embed", "report", "list"))
 
 
-def test_latents_keep_the_names_of_their_files(tmp_path, jaxal):
+def test_latents_keep_the_names_of_their_files(tmp_path, here):
     rng = np.random.default_rng(0)
     for c in "ab":
         (tmp_path / "scans" / c).mkdir(parents=True)
         for k in range(4):
             Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(tmp_path / "scans" / c / f"{k}.png")
-    done = jaxal(tmp_path, "embed", "--dataset", "scans", "--encoder", "pixels", "--image-size", "4", "--out", "a.npz")
+    done = here(tmp_path, "embed", "--dataset", "scans", "--encoder", "pixels", "--image-size", "4", "--out", "a.npz")
     assert done.returncode == 0, done.stderr
     assert "scans: 8 images, 2 classes: a 4, b 4" in done.stderr.splitlines()
     with np.load(tmp_path / "a.npz") as arrays:
@@ -518,16 +541,12 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD, ids=[arguments for arguments, _ in BAD])
-def test_a_mistake_costs_one_line_and_nothing_else(arguments, message, inputs, monkeypatch, capfd):
-    monkeypatch.chdir(inputs)
-    monkeypatch.setattr(sys, "argv", ["jaxal", *arguments.split()])
+def test_a_mistake_costs_one_line_and_nothing_else(arguments, message, inputs, here):
     before = contents(inputs)
-    with pytest.raises(SystemExit) as stop:
-        main.main(leave=sys.exit)
-    told = capfd.readouterr()
-    assert stop.value.code == 2
-    assert told.out == ""
-    assert one_line(told.err).startswith(message)
+    done = here(inputs, *arguments.split())
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert one_line(done.stderr).startswith(message)
     assert contents(inputs) == before
 
 
@@ -543,20 +562,15 @@ def test_a_mistake_costs_one_line_and_nothing_else(arguments, message, inputs, m
         ("evaluate", ("--policy",)),
     ],
 )
-def test_what_the_parser_finds_wrong_is_told_by_the_parser(arguments, words, monkeypatch, capfd):
-    monkeypatch.setattr(sys, "argv", ["jaxal", *arguments.split()])
-    with pytest.raises(SystemExit) as stop:
-        main.main(leave=sys.exit)
-    told = capfd.readouterr()
-    assert stop.value.code == 2
-    assert told.out == "" and all(word in told.err for word in words), told.err
-    assert "Traceback" not in told.err
+def test_what_the_parser_finds_wrong_is_told_by_the_parser(arguments, words, tmp_path, here):
+    done = here(tmp_path, *arguments.split())
+    assert done.returncode == 2
+    assert done.stdout == "" and all(word in done.stderr for word in words), done.stderr
+    assert "Traceback" not in done.stderr
 
 
-def test_lists_what_there_is(monkeypatch, capfd):
-    monkeypatch.setattr(sys, "argv", ["jaxal", "list"])
-    main.main(leave=sys.exit)
-    told = capfd.readouterr().out
+def test_lists_what_there_is(tmp_path, here):
+    told = here(tmp_path, "list").stdout
     for name in (*STRATEGIES, *ENCODERS, *CLASSIFIERS, "digits", "cosine", "log_loss", "progress", "paper"):
         assert re.search(rf"^ +{re.escape(name)} +\w", told, re.M), name
 
@@ -564,7 +578,6 @@ def test_lists_what_there_is(monkeypatch, capfd):
 def test_mistakes_through_the_entry_point(inputs, jaxal):
     before = contents(inputs)
     for arguments, message in (
-        ("run --dataset few.npz --split.state 30", "few: 30 rows asked for state"),
         ("evaluate --policy damaged --dataset wine", "damaged/policy: "),
         ("evaluate --policy rewritten --dataset wine", "rewritten/policy: "),
     ):

@@ -125,7 +125,7 @@ def test_gains_are_centred_and_of_unit_spread():
     np.testing.assert_allclose(found[5], (masked[5] - masked[5].mean()) / np.sqrt(usual[5]), rtol=1e-4)
 
 
-@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("batch", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_an_episode_is_the_same_on_a_padded_task(batch):
     plain, padded = played(batch=batch, player=0), played(batch=batch, player=0, padding=7)
     taken = lambda decision: jax.tree.map(lambda x: np.asarray(x[:, 0], float), (decision.sight, decision.gains))

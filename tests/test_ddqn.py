@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from reference import q_values
+from worlds import compiled
 
 from jaxal.config import AgentConfig
 from jaxal.policies.ddqn import make_agent, td_target
@@ -70,7 +71,7 @@ def batch_of(seed: int, n: int, size: int = SIZE) -> Transition:
 
 def agent_and_state(n: int, **changes) -> tuple[Any, Any]:
     """An agent whose target parameters differ from the online ones."""
-    agent = make_agent(AgentConfig(**({"hidden": (8, 7), "gamma": 0.9} | changes)), STATE, FEATURES, n)
+    agent = compiled(make_agent(AgentConfig(**({"hidden": (8, 7), "gamma": 0.9} | changes)), STATE, FEATURES, n))
     state = agent.init(jax.random.key(0))
     return agent, state._replace(target_params=agent.init(jax.random.key(1)).params)
 

@@ -133,6 +133,7 @@ def test_parts_of_ones_own_by_the_command_line(tmp_path, monkeypatch, capsys):
     assert "nearest_mean" in listed and "Nearest class mean" in listed and "thumbnail" in listed
 
 
+@pytest.mark.slow
 def test_the_readmes_example_runs_as_printed(tmp_path, capsys):
     readme = (Path(__file__).parent.parent / "README.md").read_text()
     code = readme.split("```python\n")[1].split("```")[0]

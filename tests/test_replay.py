@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from worlds import compiled
 
 from jaxal.config import AgentConfig
 from jaxal.policies.replay import Transition, make_replay, memory_bytes
@@ -30,7 +31,7 @@ def transitions(numbers) -> Transition:
 
 
 def replay(kind: Any, capacity: int = 16):
-    buffer = make_replay(AgentConfig(replay=kind, replay_capacity=capacity, minibatch=BATCH))
+    buffer = compiled(make_replay(AgentConfig(replay=kind, replay_capacity=capacity, minibatch=BATCH)))
     return buffer, buffer.init(jax.tree.map(lambda x: x[0], transitions([0])))
 
 
@@ -100,7 +101,7 @@ def test_reprioritising_a_uniform_buffer_does_nothing():
 @pytest.mark.parametrize("exponent", [1.0, 3.0])
 def test_prioritised_sampling_follows_the_errors(exponent):
     config = AgentConfig(replay="prioritised", replay_capacity=16, minibatch=BATCH, priority_exponent=exponent)
-    buffer = make_replay(config)
+    buffer = compiled(make_replay(config))
     state = buffer.init(jax.tree.map(lambda x: x[0], transitions([0])))
     state = buffer.add(state, transitions(range(12)))
     errors = np.linspace(-1.5, 2.0, 12)  # the sign must not matter
