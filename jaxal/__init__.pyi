@@ -22,12 +22,12 @@ from .policies import STRATEGIES as STRATEGIES
 from .policies.policy import Policy as Policy
 from .policies.policy import load_policy as load_policy
 from .policies.strategy import Strategy as Strategy
+from .pools import PreparedPool as PreparedPool
+from .pools import prepare_pool as prepare_pool
 from .presets import PRESETS as PRESETS
 from .report.results import Results as Results
 from .report.results import load_results as load_results
-from .suggestion import PreparedPool as PreparedPool
 from .suggestion import Suggestion as Suggestion
-from .suggestion import prepare_pool as prepare_pool
 from .suggestion import suggest as suggest
 from .tasks.distances import DISTANCES as DISTANCES
 from .tasks.distances import Distance as Distance

@@ -14,7 +14,7 @@ from jaxal.config import (
     TrainConfig,
 )
 
-STRATEGY = "typical_uncertainty"  # that suggests what to label next, where no other is named
+STRATEGY = "pretrained"  # that suggests what to label next, where no other is named
 DEFAULT_FEATURES = (
     *PAPER_FEATURES,
     "margin",

@@ -1,12 +1,12 @@
 """Which rows should be labelled next: one step of the simulation, on a pool whose labels are partly known.
 
-`prepare_pool` finds out what does not depend on labels, and `suggest` fits the classifier and chooses, both by the
-functions of the environment.
+`prepare_pool` (in `pools`) finds out what does not depend on labels, and `suggest` fits the classifier and
+chooses, both by the functions of the environment.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 import chex
@@ -22,33 +22,16 @@ from jaxal.mdp.environment import State, make_environment
 from jaxal.mdp.episode import Chosen, choose
 from jaxal.mdp.observation import Observation, lead
 from jaxal.policies import LEARNERS, STRATEGIES
+from jaxal.policies.over_pool import WHOLE_POOL
 from jaxal.policies.policy import Policy
 from jaxal.policies.strategy import Setting, Strategy
-from jaxal.presets import STRATEGY, default
-from jaxal.tasks import distances
-from jaxal.tasks.distances import DISTANCES, Geometry
-from jaxal.tasks.task import Task, fill, location_and_scale, references, scaled, select
+from jaxal.pools import Head, PreparedPool, part_of, prepare_pool, state_rows
+from jaxal.presets import STRATEGY
+from jaxal.tasks.task import Task, select
 
 WITHOUT_LABELS = "typicality"  # while fewer than two classes have a label, nothing can be unsure
 LABELLED_SLOTS, PENDING_SLOTS = 64, 16  # at the least
 COLD_ITERATIONS = 300  # of the probe at the least, as it begins from nothing here, and not from the last fit
-
-
-class Head(NamedTuple):
-    """A classifier as an affine function of latents: probabilities are softmax(latents @ kernel + bias)."""
-
-    kernel: np.ndarray  # [D, C] float32
-    bias: np.ndarray  # [C] float32; minus infinity for classes that have no label yet
-
-    def logits(self, latents: np.ndarray) -> np.ndarray:
-        """latents: [n, D] float32, as they were given to `prepare_pool`. Returns [n, C] float32."""
-        return latents @ self.kernel + self.bias
-
-    def probabilities(self, latents: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-        """Softmax of the logits, divided by a temperature: [n, C] float32."""
-        logits = self.logits(latents) / temperature
-        powers = np.exp(logits - logits.max(-1, keepdims=True))
-        return powers / powers.sum(-1, keepdims=True)
 
 
 class Suggestion(NamedTuple):
@@ -71,93 +54,6 @@ class Suggestion(NamedTuple):
     head: Head
 
 
-class Survey(NamedTuple):
-    """What takes long to find out of a pool, and is small."""
-
-    mean: np.ndarray  # [D] of the latents
-    scale: np.ndarray  # [D] that they are multiplied by, once centred
-    geometry: Geometry
-
-
-class PreparedPool(NamedTuple):
-    """What is known of a pool before any label; see `prepare_pool`."""
-
-    bank: Task  # of one task, its labels not known
-    survey: Survey
-    config: Config
-
-    @property
-    def size(self) -> int:
-        """m, rows of the pool."""
-        return self.bank.pool_labels.shape[-1]
-
-    def head(self, kernel: np.ndarray, constant: np.ndarray) -> Head:
-        """A classifier of standardised latents, kernel [D, C] and constant [C], as one of the latents as they are."""
-        own = kernel * self.survey.scale[:, None]
-        return Head(own.astype(np.float32), (constant - self.survey.mean @ own).astype(np.float32))
-
-
-def prepare_pool(latents: np.ndarray, config: Config | None = None, survey: Survey | None = None) -> PreparedPool:
-    """Standardises the latents of a pool, and finds out how they lie to each other.
-
-    It takes memory linear in the rows. The time is quadratic up to 10,000 rows, and linear beyond, where as many random
-    ones stand for the pool in mean distances and local densities (`tasks.distances`).
-
-    Args:
-      latents: [m, D] float32; missing values (NaN) become their column's median.
-      config: settings of the classifier and the environment; the default preset by default. A policy's are `.config`.
-      survey: of these latents with these settings, where an earlier call has made it: it is most of the time.
-
-    Raises:
-      ValueError: one line, for a classifier that is not a linear head on latents, or latents of another shape.
-    """
-    made = default() if config is None else config
-    if made.environment.classifier != "linear_probe":
-        raise ValueError(f"classifier is {made.environment.classifier!r}; suggestions are made with linear_probe alone")
-    if np.ndim(latents) != 2 or not len(latents):
-        raise ValueError(f"latents have shape {np.shape(latents)}; [rows, size] is expected, with one row at the least")
-    pool = fill(np.asarray(latents))[0]
-    size, width = pool.shape
-    if survey is not None:
-        mean, scale = survey.mean, survey.scale
-    elif classifier_for(made).needs.raw:
-        mean, scale = np.zeros(width), np.ones(width)
-    else:
-        mean, scale = location_and_scale(pool)
-    others = _state_rows(made) + 1  # rows that nothing is known of: see `_fit_program`
-    rows = np.empty((1, size + others, width + 1), np.float32)
-    scaled(pool, mean, scale, rows[0, :size, :-1])
-    rows[0, size:] = 0.0
-    rows[..., -1] = 1.0
-    z = jax.device_put(rows)
-    geometry = _geometry(DISTANCES[made.environment.distance], z, size) if survey is None else survey.geometry
-    bank = Task(
-        images=None,
-        image_rows=jnp.zeros((1, size + others), jnp.int32),
-        gram=None,
-        holdout_gram=None,
-        latents=z,
-        number=jnp.zeros(1, jnp.int32),
-        pool_labels=jnp.zeros((1, size), jnp.int32),
-        holdout_labels=jnp.zeros((1, 1), jnp.int32),
-        class_mask=jnp.ones((1, 1), bool),
-        geometry=jax.tree.map(lambda x: jnp.asarray(x)[None], geometry),
-        norms=_norms(z, size),
-        references=jnp.asarray(references(size))[None],
-    )
-    return PreparedPool(bank, Survey(mean, scale, jax.tree.map(np.asarray, geometry)), made)
-
-
-@partial(jax.jit, static_argnums=(0, 2))
-def _geometry(distance: distances.Distance, rows: jax.Array, size: int) -> Geometry:
-    return distances.geometry(distance, rows[0, :size, :-1], jnp.ones(size, bool))
-
-
-@partial(jax.jit, static_argnums=1)
-def _norms(rows: jax.Array, size: int) -> jax.Array:
-    return jnp.sum(rows[:, :size, :-1] ** 2, -1)
-
-
 def suggest(
     latents: np.ndarray | PreparedPool,
     labels: np.ndarray | Sequence[int],
@@ -177,7 +73,9 @@ def suggest(
       labels: [m] int classes, -1 where not known; there may be none at all.
       n: how many to suggest; 0 for the classifier alone. Fewer come back where fewer are left.
       strategy: by name, or a policy, of whose seeds the first is asked. While fewer than two classes have a label, rows
-        are chosen by how well they cover the pool, the first of them where it is densest.
+        are chosen by how well they cover the pool, the first of them where it is densest. Of more than 2,048 rows one
+        that compares candidates with the whole pool (`Strategy.over_pool`) sees as many, random ones among them, and
+        chooses from these.
       classes: C; by default as many as the labels need. Some may have no label yet.
       pending: rows that were asked and not answered yet: not asked again, and counted as labelled with their predicted
         classes.
@@ -195,24 +93,18 @@ def suggest(
     met = np.isin(np.arange(classes), known[known >= 0])
     if met.sum() < 2:
         made, learned, met = STRATEGIES[WITHOUT_LABELS], None, np.ones(classes, bool)
-    rows = np.flatnonzero(known >= 0)
     fit_key, choose_key = jax.random.split(jax.random.key(0) if key is None else key)
-
-    labelled = _slots(rows, LABELLED_SLOTS)
-    told, mask = jnp.asarray(np.maximum(known, 0), jnp.int32), jnp.asarray(met)
-    fit = _fit_program(config, classes, len(labelled.rows))
-    state, found = fit(pool.bank, told, mask, labelled, _set_aside(known, _state_rows(config)), fit_key)
+    asked = Asked(config, pool, known, waiting, met, n)
+    state, found = _fitted(asked, fit_key)
     probabilities, qualities, kernel = jax.device_get(found)
-
-    count = min(n, pool.size - len(rows) - len(waiting))
     picks, scores = np.zeros(0, np.int32), np.zeros(0, np.float32)
-    if count:
-        asked = _slots(waiting, PENDING_SLOTS)
-        run = _choice_program(config, made, classes, len(asked.rows), n)
-        params = _params(pool, made, learned, known, len(waiting), n)
-        done = jnp.float32(_progress(config, classes, len(rows) + len(waiting)))
-        chosen = jax.device_get(run(pool.bank, state, params, told, mask, asked, done, choose_key))
-        picks, scores = chosen.picks[:count], chosen.utilities[:count]
+    if asked.possible and made.over_pool and pool.size > WHOLE_POOL:
+        rows = _some_rows(asked, choose_key)
+        part = asked.among(rows)
+        picks, scores = _chosen(part, made, learned, _fitted(part, fit_key)[0], choose_key)
+        picks = rows[picks]
+    elif asked.possible:
+        picks, scores = _chosen(asked, made, learned, state, choose_key)
     exceeded = [np.mean(qualities < own[:, None], 1) for own in qualities[:, picks].T]
     return Suggestion(
         rows=picks,
@@ -222,6 +114,71 @@ def suggest(
         reasons=np.array(exceeded, np.float32).reshape(-1, len(qualities)),
         head=pool.head(kernel[:-1], np.where(met, kernel[-1], -np.inf)),
     )
+
+
+class Asked(NamedTuple):
+    """What is asked of a pool."""
+
+    config: Config
+    pool: PreparedPool
+    labels: np.ndarray  # [m] int32, -1 where not known
+    waiting: np.ndarray  # [.] int32 rows that are pending and not labelled
+    met: np.ndarray  # [C] bool, whether a class has a label
+    n: int
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Rows whose labels are known."""
+        return np.flatnonzero(self.labels >= 0)
+
+    @property
+    def possible(self) -> int:
+        """How many can be suggested."""
+        return min(self.n, self.pool.size - len(self.labelled) - len(self.waiting))
+
+    @property
+    def told(self) -> tuple[jax.Array, jax.Array]:
+        """Labels [m] int32, 0 where not known, and `met`: as programs take them."""
+        return jnp.asarray(np.maximum(self.labels, 0), jnp.int32), jnp.asarray(self.met)
+
+    def among(self, rows: np.ndarray) -> "Asked":
+        """The same of some of the rows [p] int32, in rising order, with all that are labelled or waiting."""
+        waiting = np.searchsorted(rows, self.waiting).astype(np.int32)
+        return self._replace(pool=part_of(self.pool, rows), labels=self.labels[rows], waiting=waiting)
+
+
+def _fitted(asked: Asked, key: chex.PRNGKey) -> tuple[State, Any]:
+    """The classifier; see `_fit_program`."""
+    labelled = _slots(asked.labelled, LABELLED_SLOTS)
+    fit = _fit_program(asked.config, len(asked.met), len(labelled.rows))
+    set_aside = _set_aside(asked.labels, state_rows(asked.config))
+    return fit(asked.pool.bank, *asked.told, labelled, set_aside, key)
+
+
+def _chosen(
+    asked: Asked, strategy: Strategy, learned: Any, state: State, key: chex.PRNGKey
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows [possible] int32 and their utilities [possible] float32."""
+    slots, classes = _slots(asked.waiting, PENDING_SLOTS), len(asked.met)
+    run = _choice_program(asked.config, strategy, classes, len(slots.rows), asked.n)
+    params = _params(asked, strategy, learned)
+    done = jnp.float32(_progress(asked.config, classes, len(asked.labelled) + len(asked.waiting)))
+    chosen = jax.device_get(run(asked.pool.bank, state, params, *asked.told, slots, done, key))
+    return chosen.picks[: asked.possible], chosen.utilities[: asked.possible]
+
+
+def _some_rows(asked: Asked, key: chex.PRNGKey) -> np.ndarray:
+    """All rows that are labelled or waiting, and as many random others as make `WHOLE_POOL`: [p] int32, rising.
+
+    Where the former and the n make more than half of that, twice, four times, ... as many.
+    """
+    chosen = np.union1d(asked.labelled, asked.waiting)
+    size = WHOLE_POOL
+    while size < min(2 * (len(chosen) + asked.n), asked.pool.size):
+        size *= 2
+    seed = [len(chosen), *np.asarray(jax.random.key_data(key)).tolist()]
+    others = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(asked.pool.size), chosen))
+    return np.sort(np.concatenate([chosen, others[: size - len(chosen)]])).astype(np.int32)
 
 
 def _checked(
@@ -285,12 +242,8 @@ def _slots(rows: np.ndarray, least: int) -> Labelled:
     return Labelled(jnp.asarray(padded), jnp.arange(slots) < len(rows))
 
 
-def _state_rows(config: Config) -> int:
-    return max(config.split.state, 1)  # a policy has what it was trained with, and nothing else asks
-
-
 def _set_aside(labels: np.ndarray, count: int) -> jax.Array:
-    """Random rows without a label, whose predictions are the state: [count] int32."""
+    """Random rows without a label, whose predictions are the state: [possible] int32."""
     order = np.random.default_rng(0).permutation(len(labels))
     free = order[labels[order] < 0]
     return jnp.asarray(np.resize(free if len(free) else order, count), jnp.int32)
@@ -302,19 +255,20 @@ def _progress(config: Config, classes: int, labels: int) -> float:
     return float(np.clip((labels - first) / max(config.environment.budget - first, 1), 0.0, 1.0))
 
 
-def _params(pool: PreparedPool, strategy: Strategy, learned: Any, labels: np.ndarray, waiting: int, n: int) -> Any:
+def _params(asked: Asked, strategy: Strategy, learned: Any) -> Any:
     """What the strategy prepares itself from, for the one step that is made."""
+    pool = asked.pool
     if strategy.prepare is None:
         return None
     assert pool.bank.latents is not None
     return strategy.prepare(
         Setting(
-            config=replace(pool.config, environment=replace(pool.config.environment, batch=n)),
+            config=replace(pool.config, environment=replace(pool.config.environment, batch=asked.n)),
             seed=0,
             classes=1,
             latents=np.asarray(pool.bank.latents)[0, : pool.size, :-1],
-            labels=labels,
-            labels_before=np.array([np.sum(labels >= 0) + waiting]),
+            labels=asked.labels,
+            labels_before=np.array([len(asked.labelled) + len(asked.waiting)]),
             learned=learned,
         )
     )

@@ -10,7 +10,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from jaxal.labelling.choosing import Chooser
-from jaxal.suggestion import Head, PreparedPool, Suggestion, Survey
+from jaxal.pools import Head, PreparedPool, Survey
+from jaxal.suggestion import Suggestion
 from jaxal.tasks.distances import Geometry
 
 NOTHING = Survey(np.zeros(0), np.zeros(0), Geometry(*np.zeros((len(Geometry._fields), 0))))

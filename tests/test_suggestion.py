@@ -9,6 +9,7 @@ import pytest
 from worlds import CONVERGED, World, build, cut, load, player
 
 import jaxal
+from jaxal import pools
 from jaxal import suggestion as suggesting
 from jaxal.config import AgentConfig, Config, EnvironmentConfig, SplitConfig
 from jaxal.data.splits import Rows
@@ -42,7 +43,7 @@ def world(batch: int) -> World:
 
 
 @cache
-def prepared(batch: int) -> suggesting.PreparedPool:
+def prepared(batch: int) -> jaxal.PreparedPool:
     return jaxal.prepare_pool(latents(), config_for(batch))
 
 
@@ -200,7 +201,7 @@ def test_the_key_decides_what_is_random():
 
 
 def test_a_survey_saves_time_and_changes_nothing(monkeypatch):
-    monkeypatch.setattr(suggesting, "_geometry", None)  # what takes long
+    monkeypatch.setattr(pools, "_geometry", None)  # what takes long
     again = jaxal.prepare_pool(latents(), config_for(1), prepared(1).survey)
     for a, b in zip(jax.tree.leaves(again.bank), jax.tree.leaves(prepared(1).bank), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -246,3 +247,24 @@ def test_a_pool_and_a_policy_that_do_not_fit():
     narrow = Policy("ddqn", jax.tree.map(lambda x: x[None], agent.init(jax.random.key(0)).params), config, ("digits",))
     with pytest.raises(ValueError, match="was not trained for 12"):
         jaxal.suggest(jaxal.prepare_pool(latents(), config), some_labels(12), 3, strategy=narrow, classes=12)
+
+
+def test_of_a_large_pool_strategies_that_compare_see_random_rows(monkeypatch):
+    """All labels among them; the classifier is that of the whole pool, and so are predictions and reasons."""
+    labels, pool = some_labels(30), jaxal.prepare_pool(latents())
+    asked = dict(classes=10, pending=[150, 151])
+    whole = jaxal.suggest(pool, labels, 5, strategy="chord_herding", **asked)
+    monkeypatch.setattr(suggesting, "WHOLE_POOL", 100)
+    seen = []
+    part_of = suggesting.part_of
+    monkeypatch.setattr(suggesting, "part_of", lambda pool, rows: seen.append(rows) or part_of(pool, rows))
+    some = jaxal.suggest(pool, labels, 5, strategy="chord_herding", **asked)
+    (rows,) = seen
+    assert len(rows) == 100 and {*np.flatnonzero(labels >= 0), 150, 151} < set(rows)
+    assert set(some.rows) < set(rows) and len(set(some.rows)) == 5
+    assert np.all(labels[some.rows] < 0) and not {150, 151} & set(some.rows)
+    np.testing.assert_array_equal(some.probabilities, whole.probabilities)
+    jaxal.suggest(pool, labels, 5, strategy="margin", **asked)
+    assert len(seen) == 1  # it looks at candidates one by one
+    jaxal.suggest(pool, labels, 90, strategy="chord_herding", **asked)
+    assert len(seen[1]) == POOL  # twice, four times, ... as many where more are wanted

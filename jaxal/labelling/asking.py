@@ -88,7 +88,8 @@ def advise(project: Project, chooser: Chooser, n: int) -> Advice:
 
 def _no_suggestion(width: int, classes: int) -> "Suggestion":
     """Of a pool without images: all are set aside, say."""
-    from jaxal.suggestion import Head, Suggestion
+    from jaxal.pools import Head
+    from jaxal.suggestion import Suggestion
 
     none = np.zeros(0, np.int32)
     empty = np.zeros((0, classes), np.float32)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 if TYPE_CHECKING:  # JAX is imported late
-    from jaxal.suggestion import PreparedPool, Suggestion, Survey
+    from jaxal.pools import PreparedPool, Survey
+    from jaxal.suggestion import Suggestion
 
 REASONS = ("unsure", "unlike anything labelled", "many like it")  # as `Suggestion.reasons` has them
 
@@ -54,7 +55,7 @@ def chooser_for(strategy: str) -> Chooser:
     """
     from functools import partial
 
-    from jaxal import suggestion
+    from jaxal import pools, suggestion
     from jaxal.policies import STRATEGIES
     from jaxal.policies.policy import load_policy
     from jaxal.presets import default
@@ -69,7 +70,7 @@ def chooser_for(strategy: str) -> Chooser:
         name=name,
         classifier=f"{config.environment.distance} {config.probe}",
         suggest=partial(suggestion.suggest, strategy=chosen),
-        prepare=partial(suggestion.prepare_pool, config=config),
+        prepare=partial(pools.prepare_pool, config=config),
     )
 
 

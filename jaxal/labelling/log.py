@@ -20,7 +20,7 @@ import numpy as np
 from jaxal.data.dataset import DataError
 
 if TYPE_CHECKING:  # JAX is imported late
-    from jaxal.suggestion import Head
+    from jaxal.pools import Head
 
 NAME = "project.sqlite"
 FORMAT = 1
@@ -223,7 +223,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _classifier(version: str, labels: int, classes: int, head: bytes) -> Classifier:
-    from jaxal.suggestion import Head
+    from jaxal.pools import Head
 
     matrix = np.frombuffer(head, "<f4").reshape(-1, classes)
     return Classifier(version, labels, Head(matrix[:-1], matrix[-1]))

@@ -13,7 +13,7 @@ from jaxal.labelling.log import Classifier, Log
 from jaxal.labelling.state import State
 
 if TYPE_CHECKING:  # JAX is imported late
-    from jaxal.suggestion import PreparedPool
+    from jaxal.pools import PreparedPool
 
 
 class Entry(NamedTuple):

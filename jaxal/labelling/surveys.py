@@ -14,7 +14,7 @@ from jaxal.files import MONTH, is_whole, sweep_old, write_sealed
 from jaxal.labelling.choosing import Chooser
 
 if TYPE_CHECKING:  # JAX is imported late
-    from jaxal.suggestion import PreparedPool, Survey
+    from jaxal.pools import PreparedPool, Survey
 
 FORMAT = "2"  # to be counted up when a survey of the same images would be another
 LONG = 5_000  # images of which it takes so long that it is said
@@ -40,7 +40,7 @@ def prepare(cache: Path, name: str, latents: np.ndarray, chooser: Chooser) -> "P
 
 
 def _read(path: Path) -> "Survey | None":
-    from jaxal.suggestion import Survey
+    from jaxal.pools import Survey
     from jaxal.tasks.distances import Geometry
 
     with suppress(OSError):

@@ -74,6 +74,7 @@ STRATEGIES: Registry[Strategy] = Registry(
         ),
         "counterfactual": Strategy(
             judged,
+            over_pool=True,
             kind="learned",
             label="learned",
             sequential=None,
@@ -83,6 +84,7 @@ STRATEGIES: Registry[Strategy] = Registry(
         ),
         "pretrained": Strategy(
             judged,
+            over_pool=True,
             kind="learned",
             label="pretrained",
             sequential=True,
@@ -108,34 +110,47 @@ STRATEGIES: Registry[Strategy] = Registry(
         "typicality": plain(hand_written.typicality, sequential=True, colour="#CC79A7"),
         "typical_uncertainty": plain(hand_written.typical_uncertainty, sequential=True, colour="#882255"),
         "power_margin": plain(hand_written.power_margin, colour="#7570B3"),
-        "typiclust": Strategy(typiclust.typiclust, prepare=typiclust.prepare, colour="#7F7F2A"),
-        "tcm": Strategy(typiclust.tcm, label="TCM", prepare=typiclust.prepare, colour="#66A61E"),
+        "typiclust": Strategy(typiclust.typiclust, over_pool=True, prepare=typiclust.prepare, colour="#7F7F2A"),
+        "tcm": Strategy(typiclust.tcm, label="TCM", over_pool=True, prepare=typiclust.prepare, colour="#66A61E"),
         "prob_cover": Strategy(
             clustering.prob_cover,
+            over_pool=True,
             label="ProbCover",
             sequential=True,
             prepare=clustering.prepare_balls,
             colour="#E7298A",
         ),
-        "cluster_margin": Strategy(clustering.cluster_margin, prepare=clustering.prepare_clusters, colour="#A6761D"),
-        "badge": plain(gradients.badge, label="BADGE", sequential=True, colour="#1B9E77"),
-        "bald": Strategy(information.bald, label="BALD", prepare=information.prepare_l2, colour="#999933"),
-        "bait": Strategy(
-            information.bait, label="BAIT", sequential=True, prepare=information.prepare_l2, colour="#6699CC"
+        "cluster_margin": Strategy(
+            clustering.cluster_margin, over_pool=True, prepare=clustering.prepare_clusters, colour="#A6761D"
         ),
-        "max_herding": plain(herding.max_herding, label="MaxHerding", sequential=True, colour="#117733"),
-        "uherding": plain(herding.uherding, label="UHerding", sequential=True, colour="#44AA99"),
+        "badge": plain(gradients.badge, over_pool=True, label="BADGE", sequential=True, colour="#1B9E77"),
+        "bald": Strategy(
+            information.bald, label="BALD", over_pool=True, prepare=information.prepare_l2, colour="#999933"
+        ),
+        "bait": Strategy(
+            information.bait,
+            label="BAIT",
+            sequential=True,
+            over_pool=True,
+            prepare=information.prepare_l2,
+            colour="#6699CC",
+        ),
+        "max_herding": plain(
+            herding.max_herding, over_pool=True, label="MaxHerding", sequential=True, colour="#117733"
+        ),
+        "uherding": plain(herding.uherding, over_pool=True, label="UHerding", sequential=True, colour="#44AA99"),
         "uherding_t": Strategy(
             herding.uherding_t,
+            over_pool=True,
             label="UHerding, calibrated",
             sequential=True,
             prepare=information.prepare_l2,
             colour="#88CCEE",
         ),
-        "reach_herding": plain(herding.reach_herding, sequential=True, colour="#DDCC77"),
-        "local_herding": plain(herding.local_herding, sequential=True, colour="#CC6677"),
-        "typical_herding": plain(herding.typical_herding, sequential=True, colour="#661100"),
-        "chord_herding": plain(herding.chord_herding, sequential=True, colour="#E69F00"),
+        "reach_herding": plain(herding.reach_herding, over_pool=True, sequential=True, colour="#DDCC77"),
+        "local_herding": plain(herding.local_herding, over_pool=True, sequential=True, colour="#CC6677"),
+        "typical_herding": plain(herding.typical_herding, over_pool=True, sequential=True, colour="#661100"),
+        "chord_herding": plain(herding.chord_herding, over_pool=True, sequential=True, colour="#E69F00"),
         "untrained_q": Strategy(
             q_values,
             kind="control",

@@ -45,6 +45,7 @@ class Strategy:
     sequential: with several labels a step, whether each pick is made in view of the picks before it, as some are
       defined. The others take the N highest. None: as `environment.batch_selection` says.
     cheats: it sees labels that it has not paid for, and is left out of every comparison.
+    over_pool: it compares every candidate with the whole pool, and so takes long where that is large.
     refits: it refits the classifier for each candidate, which only `linear_probe` with the solver `newton` can do.
     prepare: (setting) -> params, on the host, for each seed; None: there are none.
     colour: in pictures, #RRGGBB; "" for one that nobody else has.
@@ -56,6 +57,7 @@ class Strategy:
     label: str | Callable[[Config], str] = ""
     sequential: bool | None = False
     cheats: bool = False
+    over_pool: bool = False
     refits: bool = False
     prepare: Callable[[Setting], Any] | None = None
     colour: str = ""
