@@ -27,9 +27,9 @@ from jaxal.report import pages, provenance, terminal
 from jaxal.report.asked import Asked, read_config
 from jaxal.report.results import Results
 from jaxal.seals import fingerprint
+from jaxal.tasks import memory
 
 PRETRAINED = Path("pretrained")  # stands for the policy that comes with the package
-FULL = ("RESOURCE_EXHAUSTED", "Out of memory")  # how XLA tells it, on GPUs and on CPUs
 OUT_OF_MEMORY = (
     "out of memory; take less at once: with --classifier finetune smaller --finetune.episodes-at-once, .minibatch or "
     ".block (--plan says what they need), else smaller --seeds, --starts or --train.tasks"
@@ -68,7 +68,7 @@ def _compute(request: Run | Evaluate | Embed, command: str) -> None:
             else:
                 embed(request)
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
-        if isinstance(error, MemoryError) or any(words in str(error) for words in FULL):
+        if memory.ran_out(error):
             raise ValueError(OUT_OF_MEMORY) from None
         raise
 
