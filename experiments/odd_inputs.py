@@ -1,12 +1,13 @@
 """The command line over a zoo of odd inputs: a table of what each is told, and whether that is as it should be.
 
-Command:  python experiments/odd_inputs.py [--workers 2] [--parts tables folders runs] [--only WORD] [--keep FOLDER]
+Command:  python experiments/odd_inputs.py [--workers 2] [--parts tables runs] [--only WORD] [--keep FOLDER]
 Cost:     ten minutes on two cores.
 Expected: no traceback, no hang, every exit status and every line as expected: "0 faults" at the end, and exit status 0.
 """
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -15,11 +16,14 @@ from functools import partial
 from pathlib import Path
 
 from odd.case import Case, Verdict, judge, usual_environment
+from odd.damaged import DAMAGED
+from odd.flags import FLAGS
 from odd.folders import FOLDERS
-from odd.runs import RUNS
+from odd.killed import KILLED
+from odd.surroundings import SURROUNDINGS
 from odd.tables import TABLES
 
-ZOO = {"tables": TABLES, "folders": FOLDERS, "runs": RUNS}
+ZOO = {"tables": TABLES, "folders": FOLDERS, "flags": FLAGS, "runs": [*KILLED, *DAMAGED], "surroundings": SURROUNDINGS}
 
 
 def run(cases: Iterable[Case], folder: Path, workers: int) -> Iterable[Verdict]:
@@ -41,6 +45,7 @@ def line(verdict: Verdict) -> str:
 
 def main() -> None:
     """Runs the zoo and prints the table."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and theirs, ignore Ctrl-C
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--parts", nargs="+", choices=ZOO, default=list(ZOO))

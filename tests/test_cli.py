@@ -492,12 +492,14 @@ BAD = [
     ("run --dataset wine --budget 8 --out finished", "finished holds a run already"),
     ("run --dataset wine --budget 8 --resume", "nothing to resume: runs/wine is not there"),
     ("run --dataset wine --budget 8 --resume --out empty", "empty: nothing to resume"),
+    ("run --dataset wine --budget 8 --resume --out finished", "finished: nothing to resume: the run is finished"),
     ("run --dataset wine --budget 8 --resume --out broken", "broken/config.json: not what `jaxal run` writes"),
     # evaluate
     ("evaluate --policy none", "none/config.json: no such file"),
     ("evaluate --policy a_file", "a_file/config.json: no such file"),
     ("evaluate --policy broken", "broken/config.json: not what `jaxal run` writes"),
     ("evaluate --policy other", "other/config.json: not what `jaxal run` writes"),
+    ("evaluate --policy parts", "parts/config.json: environment.distance is 'mine'; it must be among euclidean"),
     ("evaluate --policy finished --dataset wine --seeds 3", "--seeds is 3; it must be at most 2"),
     ("evaluate --policy finished --dataset wine --seeds 0", "--seeds is 0;"),
     ("evaluate --policy finished --dataset wine --strategies margin", "--strategies must hold ddqn"),
@@ -524,15 +526,19 @@ def inputs(tmp_path_factory, finished):
     """A folder of wrong inputs, and runs that something was done to."""
     folder = tmp_path_factory.mktemp("inputs")
     write_inputs(folder)
-    for name in ("finished", "no_policy", "damaged", "rewritten"):
+    for name in ("finished", "no_policy", "damaged", "rewritten", "parts"):
         shutil.copytree(finished[0] / "runs" / "wine", folder / name)
     shutil.rmtree(folder / "no_policy" / "policy")
     for path in (folder / "damaged" / "policy").rglob("d/*"):
         path.write_bytes(path.read_bytes()[:-40])
-    config = folder / "rewritten" / "config.json"
-    asked = json.loads(config.read_text())
-    asked["config"]["agent"]["hidden"] = [9]
-    config.write_text(json.dumps(asked))
+    for name, part, setting, value in (
+        ("rewritten", "agent", "hidden", [9]),
+        ("parts", "environment", "distance", "mine"),
+    ):
+        config = folder / name / "config.json"
+        asked = json.loads(config.read_text())
+        asked["config"][part][setting] = value
+        config.write_text(json.dumps(asked))
     return folder
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from jaxal.report import statistics
+from jaxal.report import pages, statistics
 from jaxal.report.figures import figure, metrics_figure, side_by_side
 from jaxal.report.pages import compare_runs, write_again
 from jaxal.report.summary import ReportError, best_hand_written, curves, label, policy, read
@@ -279,6 +279,27 @@ def test_figure_tells_strategies_apart():
     assert max(lines, key=lambda name: lines[name].get_linewidth()) == "ddqn"
     assert len({line.get_color() for line in lines.values()}) == len(KINDS)
     assert {text.get_text() for text in top.texts} == {label(results, name) for name in KINDS}
+
+
+def test_bands_are_few_where_strategies_are_many():
+    results = make_results()
+    results["strategies"] |= {f"other_{i}": results["strategies"]["margin"] for i in range(9)}
+    some, every = figure(results).axes[0], figure(make_results()).axes[0]
+    assert len(every.collections) == len(KINDS) and "mean and 68% band" in every.get_title("left")
+    assert len(some.lines) == len(KINDS) + 9
+    assert len(some.collections) == 3 and "mean and 3 of the 68% bands" in some.get_title("left")
+
+
+def test_where_policies_come_from(folder):
+    def told(train_on, *strategies):
+        results = make_results()
+        results["dataset"]["train_on"] = train_on
+        return pages._trained_on({**results, "strategies": dict.fromkeys([*KINDS, *strategies])})
+
+    assert told(["wine", "digits"]) == "wine; digits"
+    assert told([], "pretrained").startswith("other data, before this run")
+    assert told([]) == "–"
+    assert "labelled; the policy is trained here" in (folder / "report.html").read_text()
 
 
 @pytest.mark.parametrize("width", [8.6, 4.4])

@@ -164,3 +164,14 @@ def test_kept_curves_are_used_when_they_are_whole(tmp_path, told, monkeypatch):
     )
     resumable.clear(run)
     assert not (run / "comparison").exists()
+
+
+def test_an_interruption_within_a_plug_in_is_one_as_well():
+    def stopped(x):
+        raise KeyboardInterrupt
+
+    call_back = lambda x: jax.pure_callback(stopped, x, x)
+    with pytest.raises(KeyboardInterrupt, match="the same command with --resume goes on"), resumable.resumable():
+        jax.block_until_ready(jax.jit(call_back)(jnp.ones(2)))
+    with pytest.raises(jax.errors.JaxRuntimeError), resumable.resumable():
+        raise jax.errors.JaxRuntimeError("INTERNAL: something else")

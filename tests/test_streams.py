@@ -57,6 +57,17 @@ def test_nobody_reads(arguments):
     assert (done.returncode, done.stderr) == (main.UNREAD, "")
 
 
+def test_nobody_reads_the_closing_table(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", closefd=False) as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        with pytest.raises(BrokenPipeError):
+            terminal.show("run", make_results())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # what is left to write, when it is closed
+    os.close(writer)
+
+
 def test_an_interruption_while_jax_is_imported_is_one_line():
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW, "run"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -233,6 +233,7 @@ def test_tables_beside_images_that_cannot_be_used(tmp_path):
     assert "column 'file' names files twice: 0.png" in error_of(root)
     csv(root / "a.csv", {"file": [f"x{k}" for k in range(N)], "label": KIND})
     assert "but no class folders" in error_of(root)
+    assert error_of(root).endswith("or correct a.csv, in which fewer than half of the images are named")
     assert "no .csv or .parquet file in it names its images" in error_of(root, label_column="label")
 
 

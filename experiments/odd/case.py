@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ JAXAL = Path(sys.executable).with_name("jaxal")
 QUICK = "--strategies random margin --seeds 1 --starts 1"
 LIMIT = 300  # seconds for one command, of which most take ten
 HANGS = f"hangs for more than {LIMIT} s"
-LONGEST = 400  # letters of a line that tells of a mistake
+LONGEST = 600  # letters of a line that tells of a mistake: a list of all strategies, say
 FINE, MISTAKE, INTERRUPTED, UNREAD = 0, 2, 130, 141
 
 
@@ -60,24 +61,25 @@ class Place:
 
     def call(self, command: str, **options: Any) -> Done:
         """Runs `jaxal COMMAND` there. Fault: it hangs, shows a traceback, or is ended by a signal."""
-        done = self._warm_call(command) if self.warm and not options else self._cold_call(command, **options)
-        if "Traceback" in done.out + done.err:
-            raise Fault(f"traceback: {done.err.strip().splitlines()[-1]}")
-        if done.status < 0:
-            raise Fault(f"ended by signal {-done.status}: {' '.join(done.err.split())[-200:]}")
-        if escape := re.search(r"[\x00-\x08\x0b-\x1f\x7f]", done.out + done.err):
-            raise Fault(f"prints the control character {escape[0]!r}")
-        return done
+        if self.warm and not options:
+            return decent(self._warm_call(command))
+        return self.end(self.start(command, **options))
 
-    def _cold_call(self, command: str, **options: Any) -> Done:
-        process = self.start(command, **options)
+    def must(self, command: str) -> None:
+        """Runs what is expected to work. Fault: it did not."""
+        done = self.call(command)
+        if done.status != FINE:
+            raise Fault(f"{command[:20]}... itself ended with status {done.status}: {done.err[-200:]}")
+
+    def end(self, process: subprocess.Popen[str], errors: Path | None = None) -> Done:
+        """How a process ends, with what it printed, into the file `errors` if one was given. Fault: see `call`."""
         try:
             out, err = process.communicate(timeout=LIMIT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
             raise Fault(HANGS) from None
-        return Done(process.returncode, out or "", err or "")
+        return decent(Done(process.returncode, out or "", errors.read_text(errors="replace") if errors else err or ""))
 
     def _warm_call(self, command: str) -> Done:
         if not hasattr(_OWN, "worker"):
@@ -94,6 +96,40 @@ class Place:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
+
+
+def decent(done: Done) -> Done:
+    """The same. Fault: a traceback was shown, or a signal ended it, or it printed what a terminal would obey."""
+    if "Traceback" in done.out + done.err:
+        raise Fault(f"traceback: {done.err.strip().splitlines()[-1]}")
+    if done.status < 0:
+        raise Fault(f"ended by signal {-done.status}: {' '.join(done.err.split())[-200:]}")
+    if escape := re.search(r"[\x00-\x08\x0b-\x1f\x7f]", done.out + done.err):
+        raise Fault(f"prints the control character {escape[0]!r}")
+    return done
+
+
+class Once:
+    """Inputs that several cases begin with: made by the first of them, and copied."""
+
+    def __init__(self, name: str, make: Callable[[Place], Any]) -> None:
+        self.name, self.make, self.lock = name, make, threading.Lock()
+
+    def __call__(self, place: Place) -> None:
+        """Puts them into the folder of a case."""
+        shutil.copytree(self.folder(place), place.folder, dirs_exist_ok=True)
+
+    def folder(self, place: Place) -> Path:
+        """Where they are, beside the folder of a case."""
+        made = place.folder.parent / self.name
+        with self.lock:
+            if not made.exists():
+                unfinished = made.with_name(f"{made.name} unfinished")
+                shutil.rmtree(unfinished, ignore_errors=True)
+                unfinished.mkdir()
+                self.make(replace(place, folder=unfinished))
+                unfinished.rename(made)
+        return made
 
 
 class Worker:
@@ -158,7 +194,7 @@ class Case:
     make: puts the inputs into the folder.
     environment: variables that differ from the usual; None: not set.
     options: of `subprocess.Popen`.
-    drawn: whether it matters for the figures and the page.
+    cold: whether it needs processes of its own, for its figures and page say.
     play: what is done instead of the one command, where that takes several; returns how the last one ended.
     """
 
@@ -169,7 +205,7 @@ class Case:
     make: Callable[[Place], Any] = nothing
     environment: Mapping[str, str | None] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
-    drawn: bool = False
+    cold: bool = False
     play: Callable[[Place], Done] | None = None
 
 
@@ -188,7 +224,7 @@ def judge(case: Case, folder: Path, environment: Mapping[str, str]) -> Verdict:
     """Runs a case in a new folder and looks at how it ended."""
     folder.mkdir(parents=True)
     changed = {name: value for name, value in {**environment, **case.environment}.items() if value is not None}
-    place, began = Place(folder, changed, warm=not (case.environment or case.drawn or case.play)), time.monotonic()
+    place, began = Place(folder, changed, warm=not (case.environment or case.cold)), time.monotonic()
     done, fault = None, ""
     try:
         case.make(place)
@@ -196,6 +232,8 @@ def judge(case: Case, folder: Path, environment: Mapping[str, str]) -> Verdict:
         _check(case, done)
     except Fault as error:
         fault = str(error)
+    except Exception as error:
+        fault = f"the zoo's own mistake: {error!r}"
     return Verdict(case, done and done.status, time.monotonic() - began, _told(case, done), fault)
 
 

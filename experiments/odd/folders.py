@@ -198,7 +198,7 @@ FOLDERS = [
         "a 24, b 24",
     ),
     folder(
-        "a table of other files", FLAT | {"labels.csv": _table(file=["x"], label=["y"])}, "no class folders", MISTAKE
+        "a table of other files", FLAT | {"labels.csv": _table(file=["x"], label=["y"])}, "correct labels.csv", MISTAKE
     ),
     folder("names of a PACS export", PACS, "48 images, 2 classes(?!.*groups)"),
     folder("patients in file names", scans("{c}/p{p}_{c}_{k}.png"), "16 groups", 0, r"--group-regex 'p(\d+_\w)'"),
@@ -227,7 +227,7 @@ FOLDERS = [
         beside(**{"dark__x-dcm": dicom(np.zeros((9000, 9000), np.uint16), RLELossless)}),
         r"x.dcm \(9,000 x 9,000",
     ),
-    folder("names that a terminal would obey", scans(), r"\d\d images", then=_odd_names),
+    folder("names that a terminal would obey", scans(), "52 images, 2 classes", then=_odd_names),
     folder("a link that leads round", scans(), "48 images", then=lambda root: (root / "dark" / "up").symlink_to(root)),
     folder(
         "a link that leads nowhere",
@@ -273,7 +273,7 @@ FOLDERS = [
     weights("a prefix on every key", "latents from resnet18", 0, prefixed("module.backbone.")),
     weights(
         "a head of two layers",
-        "(?i)head|fc",
+        "left out: fc.0, fc.2",
         0,
         lambda s: (
             s

@@ -38,7 +38,7 @@ def table(name: str, says: str, status: int = 0, flags: str = "", **changes: Any
 
 def drawn(case: Case) -> Case:
     """The same, its figures and page drawn."""
-    return replace(case, drawn=True)
+    return replace(case, cold=True)
 
 
 def refused(name: str, says: str, flags: str = "", **changes: Any) -> Case:

@@ -27,9 +27,9 @@ from jaxal.report import pages, provenance, terminal
 from jaxal.report.asked import Asked, read_config
 from jaxal.report.results import Results
 from jaxal.seals import fingerprint
+from jaxal.tasks import memory
 
 PRETRAINED = Path("pretrained")  # stands for the policy that comes with the package
-FULL = ("RESOURCE_EXHAUSTED", "Out of memory")  # how XLA tells it, on GPUs and on CPUs
 OUT_OF_MEMORY = (
     "out of memory; take less at once: with --classifier finetune smaller --finetune.episodes-at-once, .minibatch or "
     ".block (--plan says what they need), else smaller --seeds, --starts or --train.tasks"
@@ -68,7 +68,7 @@ def _compute(request: Run | Evaluate | Embed, command: str) -> None:
             else:
                 embed(request)
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
-        if isinstance(error, MemoryError) or any(words in str(error) for words in FULL):
+        if memory.ran_out(error):
             raise ValueError(OUT_OF_MEMORY) from None
         raise
 
@@ -141,8 +141,8 @@ def evaluate(request: Evaluate, command: str) -> None:
         same = {name: getattr(request, name) for name in ("dataset", "out", "resume", "plugins")}
         return run(Run(no_train=True, **same, **{part: getattr(config, part) for part in PARTS}), command)
     saved = read_config(request.policy)
+    saved_learned = _learned_by(saved, request.policy)
     config = resolved(_overridden(saved.config, request))
-    saved_learned = learners(resolved(saved.config))
     if not set(saved_learned) & set(config.evaluation.strategies):
         raise ValueError(f"--strategies must hold {' or '.join(saved_learned)}, the policy to be evaluated")
     for name in set(learners(config)) - set(saved_learned):
@@ -190,6 +190,15 @@ def evaluate(request: Evaluate, command: str) -> None:
             command=read_config(folder).command,
         )
         _finish(folder, results)
+
+
+def _learned_by(saved: Asked, folder: Path) -> list[str]:
+    """Which policies a saved run trained. ValueError: its settings name what there is not, which no flag can mend."""
+    try:
+        return learners(resolved(saved.config))
+    except SettingError as error:
+        remedy = "if that is a part of your own, give its file by --plugins"
+        raise ValueError(f"{folder / 'config.json'}: {error}; {remedy}") from None
 
 
 def _fingerprints(data: Mapping[str, Embedded]) -> dict[str, str]:

@@ -45,6 +45,8 @@ def execute(request: flags.LabelRequest) -> None:
         for line in DO[type(request)](**given):
             print(line)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        from jaxal.tasks import memory  # JAX is there already, where its memory ran out
+
+        if memory.ran_out(error):
             raise ValueError("out of memory; take fewer images") from None
         raise

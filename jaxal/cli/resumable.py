@@ -13,6 +13,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from jaxal.config import Config
 from jaxal.data.dataset import Embedded
 from jaxal.data.splits import Split
@@ -46,8 +48,16 @@ def resumable() -> Generator[None]:
     """Where an interruption costs nothing but what was done since the last checkpoint."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, jax.errors.JaxRuntimeError) as stop:
+        if not _is_interruption(stop):
+            raise
         raise KeyboardInterrupt("the same command with --resume goes on from the last checkpoint") from None
+
+
+def _is_interruption(error: BaseException) -> bool:
+    """Whether it is Ctrl-C, or what JAX makes of one within a plug-in that calls back to Python."""
+    last = (str(error).strip().splitlines() or [""])[-1]
+    return isinstance(error, KeyboardInterrupt) or last.startswith("KeyboardInterrupt")
 
 
 def learn(

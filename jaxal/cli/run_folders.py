@@ -24,7 +24,7 @@ def look(out: Path | None, resume: bool) -> None:
     """What can be said of the folder that is asked for before a data set has been read.
 
     Raises:
-      ValueError: when there is nothing to resume in it, or it cannot be a new run's.
+      ValueError: when there is nothing to resume in it, or it cannot be a new run's, or holds a damaged config.json.
     """
     if out is not None:
         (_require_begun if resume else _require_free)(out)
@@ -124,6 +124,9 @@ def _numbered(name: str) -> Iterator[Path]:
 def _require_begun(out: Path) -> None:
     if not (out / "config.json").is_file():
         raise ValueError(f"{out}: nothing to resume; leave out --resume to begin a run there")
+    read_config(out)
+    if (out / "results.json").is_file():
+        raise ValueError(f"{out}: nothing to resume: the run is finished; `jaxal report` writes its page again")
 
 
 def _require_free(out: Path) -> None:

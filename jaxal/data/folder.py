@@ -9,9 +9,9 @@ from typing import Any
 from jaxal.data.assemble import Named, assemble, matches
 from jaxal.data.dataset import DataError, Dataset
 from jaxal.data.images import read_images
-from jaxal.data.labelled_files import hint, labels_from_table
+from jaxal.data.labelled_files import hint, labels_from_table, tables_among
 from jaxal.data.layout import Parts, find_layout
-from jaxal.data.wording import count, is_utf8, some
+from jaxal.data.wording import count, few, is_utf8, some
 
 RUN = {"command", "dataset", "config"}  # keys of the config.json of a run folder
 
@@ -79,10 +79,13 @@ def _name(
         if label_column is not None:
             raise DataError(f"{root}: no .csv or .parquet file in it names its images, so there is no --label-column")
     if not layout.files:
+        tables = tables_among(files)
+        table = "put a .csv beside the images, with a column of their names and one of labels"
+        if tables:
+            table = f"correct {few(tables)}, in which fewer than half of the images are named"
         raise DataError(
             f"{root}: {count(found)} but no class folders; put each class into a folder of its own, or say what in a "
-            f"file's name is its class, as in --label-regex 'label_(\\w+)' (is: {files[0]}), or put a .csv beside the "
-            "images, with a column of their names and one of labels"
+            f"file's name is its class, as in --label-regex 'label_(\\w+)' (is: {files[0]}), or {table}"
         )
     told = hint(root, files) if len(layout.files) < len(files) else []
     return Named(layout.files, layout.labels, layout.splits), [*notices, *layout.notices, *told]

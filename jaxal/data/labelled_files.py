@@ -62,9 +62,14 @@ def hint(root: Path, files: Sequence[str]) -> list[str]:
     ]
 
 
+def tables_among(files: Sequence[str]) -> list[str]:
+    """The files that may be tables of labels: in the folder itself, or in one in it."""
+    return [file for file in files if file.count("/") <= 1 and file.lower().endswith(SUFFIXES)]
+
+
 def _fitting(root: Path, files: Sequence[str]) -> tuple[list[tuple[Table, str, list[int | None]]], list[str]]:
     """The tables that name images, with the column that does and its row for each image; and the images."""
-    tables = [file for file in files if file.count("/") <= 1 and file.lower().endswith(SUFFIXES)]
+    tables = tables_among(files)
     others = [file for file in files if file not in {*tables}]
     images = [file for file in others if PICTURE.fullmatch(file)] or others
     read = [read_table(root / file) for file in tables] if images else []

@@ -17,11 +17,12 @@ from jaxal.report.summary import METRIC_NAMES, Summary, best_hand_written, curve
 
 POLICY_COLOUR = "#D55E00"  # of the learned policy
 PALETTE = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#332288", "#AA4499", "#7F7F2A", "#882255", "#44AA99", "#6699CC")
+MOST_BANDS = 7  # as many as the paper compares
 WIDE, NARROW = 8.6, 4.4  # inches; the narrow pictures are for phones
 
 
 def figure(summary: Summary, *, width: float = WIDE) -> Figure:
-    """Mean accuracy and its 68% band against the number of labels; below, policy minus best hand-written.
+    """Mean accuracy and 68% bands against the number of labels; below, policy minus best hand-written.
 
     The second panel is left out when the run has no learned or no hand-written strategy.
     """
@@ -94,21 +95,30 @@ def training_figure(summary: Summary, *, width: float = WIDE) -> Figure:
 
 
 def _accuracy_panel(ax: Axes, summary: Summary, title: str, width: float) -> None:
+    banded = _banded(summary)
     for name, entry in summary["strategies"].items():
         band = curves(summary, name)
         style = _style(summary, name)
-        low, high = statistics.interval(band, 0.68)
-        opacity = 0.25 if name == policy(summary) else 0.10
-        ax.fill_between(entry["labels"], low, high, color=style["color"], alpha=opacity, lw=0)
+        if name in banded:
+            low, high = statistics.interval(band, 0.68)
+            opacity = 0.25 if name == policy(summary) else 0.10
+            ax.fill_between(entry["labels"], low, high, color=style["color"], alpha=opacity, lw=0)
         ax.plot(entry["labels"], band.mean((0, 1)), **style)
     _finish(ax)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ax.set_ylabel("accuracy on the test rows")
     seeds, starts = (len(set(summary["episodes"][key])) for key in ("seed", "start"))
     title = title if len(title) <= 40 else title[:39] + "…"
-    title = f"{title}: mean and 68% band, {_count(seeds, 'seed')} × {_count(starts, 'start')}"
+    bands = "68% band" if len(banded) == len(summary["strategies"]) else f"{len(banded)} of the 68% bands"
+    title = f"{title}: mean and {bands}, {_count(seeds, 'seed')} × {_count(starts, 'start')}"
     size = 10.5 if width == WIDE else 8.5
     ax.set_title(title, loc="left", fontsize=size, parse_math=False)
+
+
+def _banded(summary: Summary) -> set[str]:
+    """The strategies whose bands are drawn: all, unless they are so many that none could be made out."""
+    names = set(summary["strategies"])
+    return names if len(names) <= MOST_BANDS else names & {policy(summary), best_hand_written(summary), "random"}
 
 
 def _difference_panel(ax: Axes, summary: Summary) -> None:

@@ -33,7 +33,7 @@ from jaxal.report.tables import (
 )
 
 PARTS = {
-    "source_pool": "unlabelled; the policy is trained here",
+    "source_pool": "labelled; the policy is trained here, by asking for these labels",
     "pool": "unlabelled; the strategies are compared here",
     "state": "predictions on them are the policy's state; their labels are never used",
     "reward": "labelled; give the rewards in training",
@@ -117,7 +117,7 @@ def _page(summary: Summary) -> dict[str, Any]:
         "summary": [
             ("data set", data["name"]),
             ("classes", ", ".join(map(str, data["classes"])) or NO_VALUE),
-            ("policy trained on", ", ".join(map(str, data["train_on"])) or NO_VALUE),
+            ("policy trained on", _trained_on(summary)),
             ("compared on", episodes(summary)),
         ],
         "notices": [str(notice) for notice in data["notices"]],
@@ -131,6 +131,14 @@ def _page(summary: Summary) -> dict[str, Any]:
         "config": json.dumps(summary["config"], indent=2, ensure_ascii=False),
         "command": summary.get("command"),
     }
+
+
+def _trained_on(summary: Summary) -> str:
+    """Where the policies come from: data sets, or the package."""
+    names = [str(name) for name in summary["dataset"]["train_on"]]
+    if "pretrained" in summary["strategies"]:
+        names.append("other data, before this run (`jaxal card` tells of the package's policy)")
+    return "; ".join(names) or NO_VALUE
 
 
 def _accuracy_picture(summary: Summary) -> Picture:

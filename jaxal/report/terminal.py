@@ -12,7 +12,15 @@ from rich.table import Table
 
 from jaxal.report import tables
 
-console = Console(stderr=True)
+
+class _Console(Console):
+    """One that tells when nobody reads any more, where rich would end the process with status 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+console = _Console(stderr=True)
 CLOSING_COLUMNS = ("strategy", "AULC", "final accuracy", "68% interval", "labels to")  # the most telling first
 
 
@@ -65,7 +73,7 @@ def show(title: str, results: dict[str, Any]) -> None:
 
     Where the terminal is narrow, columns are left out rather than cut: the page has them all.
     """
-    out = Console()
+    out = _Console()
     content = tables.strategy_table(results)
     # headers may wrap, numbers may not
     width = lambda i: max(map(len, (*content.header[i].split(), *(row[i] for row in content.rows))))

@@ -10,8 +10,7 @@ from jaxal.tasks.distances import Distance
 from jaxal.tasks.task import Needs, held
 
 SPARE = 0.9  # share of the free memory that may be asked for: the rest is for compilation and for what comes and goes
-
-
+FULL = ("RESOURCE_EXHAUSTED", "Out of memory")  # how XLA tells it, on GPUs and on CPUs
 CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "inactive_file"),
     (
@@ -59,6 +58,11 @@ def _of_the_container() -> int | None:
         except (OSError, ValueError):  # not this version, or no limit ("max")
             continue
     return None
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that there was not memory enough."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in FULL)
 
 
 def told(needed: Mapping[str, int], free: int) -> str:
