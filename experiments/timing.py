@@ -12,7 +12,6 @@ Cost:     --quick 4 minutes on 2 calm cores; the full form is for a night, and t
 Expected: the paper says that LAL-RL is 267 times slower; ours are in experiments/RESULTS.md.
 """
 
-import json
 import os
 import time
 from typing import Any
@@ -27,7 +26,6 @@ from experiments.reproduction import cells, drawing, tables
 from experiments.reproduction.data import Sources, some_rows
 from jaxal.data.dataset import Dataset
 from jaxal.data.splits import Split, split
-from jaxal.files import write_json
 from jaxal.report import provenance
 from jaxal.tasks.task import standardise
 
@@ -87,18 +85,26 @@ def measure(found: Sources, pool: int, side: int) -> dict[str, Any]:
 
 
 def every(asked: cells.Asked) -> list[dict[str, Any]]:
-    """The measurements of every size, from their file or made now."""
-    name = asked.dataset or "cxr"
-    path = asked.out / f"{asked.scale.stem}-{name}-timing.json"
-    kept = json.loads(path.read_text())["measured"] if path.exists() else []
-    for found in asked.each(name):
-        for pool, side in SIZES[asked.scale.quick][len(kept) :]:
-            cells.told(f"timing: pool {pool}, {side} px ...")
-            kept.append(measure(found, pool, side))
-            about = {**provenance.environment(), "load": os.getloadavg()}
-            asked.out.mkdir(parents=True, exist_ok=True)
-            write_json(path, {"measured": kept, "environment": about})
-    return kept
+    """The measurements of every size, each from its file or made now."""
+    measured: list[dict[str, Any]] = []
+    for found in asked.each("cxr"):
+        for pool, side in SIZES[asked.scale.quick]:
+            path = asked.out / f"{asked.scale.stem}-{found.name}-timing-{pool}-{side}.json"
+            settings = settings_of(found, pool, side)
+            cell = cells.kept(path, settings)
+            if cell is None:
+                cells.told(f"{path.stem} ...")
+                about = {**provenance.environment(), "load": os.getloadavg()}
+                cell = {"settings": settings, "environment": about, **measure(found, pool, side)}
+                cells.write(path, cell)
+            measured.append(cell)
+    return measured
+
+
+def settings_of(found: Sources, pool: int, side: int) -> dict[str, Any]:
+    """What a measurement depends on; it can be written down as JSON."""
+    given = {"pool": pool, "side": side, "encoder": found.encoder, "budget": LABELS}
+    return {**given, "split": OTHERS, "train": TRAIN | CHECKS}
 
 
 def main() -> None:
