@@ -7,6 +7,8 @@ Expected: the paper has N = 1 behind all others, and times that first rise with 
           experiments/RESULTS.md.
 """
 
+from typing import Any
+
 from experiments.reproduction import cells, tables
 from experiments.reproduction.cells import Cell
 
@@ -16,7 +18,7 @@ LABELS_A_STEP = {True: (1, 2, 5, 10), False: tuple(range(1, 11))}
 
 def every(asked: cells.Asked) -> dict[str, dict[int, Cell]]:
     """By data set and N; the number of episodes is the same for all N."""
-    fixed = {"budget": 50, "train": {"patience": 0}}
+    fixed: dict[str, Any] = {"budget": 50, "train": {"patience": 0}}
     return {
         each.name: {
             n: cells.compared(asked, f"ours-batch{n}", each, "ours-alone", batch=n, **fixed)
