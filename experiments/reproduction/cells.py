@@ -153,7 +153,9 @@ def compared(
             **{k: v for k, v in results.summary["dataset"].items() if k not in ("notices", "classes", "name")},
         },
         "labels": results.labels.tolist(),
-        "accuracy": {names.get(s, s): np.round(results.curves(s, metric), 4).tolist() for s in results.strategies},
+        "accuracy": {
+            names.get(s, s): np.round(results.curves(s, metric).astype(float), 4).tolist() for s in results.strategies
+        },
         "training": {k: report[k] for k in ("iterations_by_seed", "env_steps", "seconds", "compile_seconds") if report},
         "wall_seconds": round(time.perf_counter() - began, 1),
         "environment": results.summary["environment"],
