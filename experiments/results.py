@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from experiments.reproduction import paper, reviewer, tables
+from experiments.reproduction import findings, paper, reviewer, tables
 from experiments.reproduction.cells import FULL, LAL_RL, OURS, QUICK, RESULTS, Cell, Scale, accuracy, by_strategy
 from experiments.reproduction.drawing import LARGER
 from jaxal.files import write_text
@@ -46,20 +46,26 @@ def main() -> None:
 
 def render(folder: Path) -> str:
     """The page."""
-    full, quick = parts(folder, FULL), parts(folder, QUICK)
+    made = read(folder, FULL)
+    full, quick = parts(made, FULL), parts(read(folder, QUICK), QUICK)
     left = {name: text for name, text in quick.items() if name not in full}
     page = [HEAD]
     if full:
+        page += ["# What came of it\n", *(f"- {line}" for line in findings.lines(made)), ""]
         page += [f"# Full runs\n\n{size(FULL)}", *full.values()]
     if left:
         page += [f"# Quick runs\n\n{size(QUICK)}", *left.values()]
     return "\n".join(page)
 
 
-def parts(folder: Path, scale: Scale) -> dict[str, str]:
-    """What there is of one scale, in the paper's order."""
+def read(folder: Path, scale: Scale) -> dict[str, Cell]:
+    """The cells of one scale, by their names without it."""
     paths = {path.stem.removeprefix(f"{scale.stem}-"): path for path in sorted(folder.glob(f"{scale.stem}-*.json"))}
-    cells: dict[str, Cell] = {name: json.loads(path.read_text()) for name, path in paths.items()}
+    return {name: json.loads(path.read_text()) for name, path in paths.items()}
+
+
+def parts(cells: Mapping[str, Cell], scale: Scale) -> dict[str, str]:
+    """What there is to say of one scale, in the paper's order."""
     made = {name: make(cells, scale) for name, make in PARTS.items()}
     return {name: text for name, text in made.items() if text}
 
@@ -88,7 +94,7 @@ def table_1(cells: Mapping[str, Cell], scale: Scale) -> str:
     """Noise."""
     told = [
         f"Accuracy after 10 labels. {facts(by_noise[0.0])}\n\n"
-        f"{tables.table_1(name, by_noise)}\n{robustness(by_noise)}\n"
+        f"{tables.table_1(name, by_noise)}\n{robustness(by_noise)} {fall(by_noise[0.0])}\n"
         for name in SETS
         if (by_noise := noisy(cells, name))
     ]
@@ -100,7 +106,7 @@ def table_2(cells: Mapping[str, Cell], scale: Scale) -> str:
     told = [
         f"{trained_on(by_batch)}\n\n{tables.table_2(name, by_batch)}\n{batches(by_batch)}\n"
         for name in SETS
-        if (by_batch := {n: cells[file] for n in range(1, 11) if (file := f"{name}-ours-batch{n}") in cells})
+        if (by_batch := findings.by_labels_a_step(cells, name))
     ]
     return titled("Table 2 and figure 4", ["table2", "figure4"], scale, "figure4", "\n".join(told))
 
@@ -249,6 +255,16 @@ def noisy(cells: Mapping[str, Cell], name: str) -> dict[float, dict[str, Cell]]:
     return found
 
 
+def fall(columns: Mapping[str, Cell]) -> str:
+    """What one label more than the initial set does to the paper's classifier, in a sentence."""
+    others = [accuracy(cell, name) for name, cell in columns.items() if name != LAL_RL]
+    after = [each[..., 1].mean() for each in others]
+    return (
+        f"Without noise the paper's classifier is at {others[0][..., 0].mean():.3f} with one label a class, and at "
+        f"{min(after):.3f} to {max(after):.3f} with one label more, by strategy."
+    )
+
+
 def robustness(by_noise: Mapping[float, Mapping[str, Cell]]) -> str:
     """What the most noise costs each strategy in area."""
     most, told, worse = max(by_noise), list[str](), 0
@@ -259,7 +275,7 @@ def robustness(by_noise: Mapping[float, Mapping[str, Cell]]) -> str:
         told.append(f"{name} {(worst - clean).mean():+.3f} ({low:+.3f} to {high:+.3f})")
     return (
         f"Change of the mean area from no noise to {most:.0%} (95% interval): {'; '.join(told)}. The paper finds every "
-        f"strategy robust to noise; here {worse} of {len(told)} lose area for certain (the interval is below 0)."
+        f"strategy robust to noise; here {worse} of {len(told)} lose area (their intervals are below 0)."
     )
 
 
