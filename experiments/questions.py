@@ -26,7 +26,7 @@ from experiments.reproduction.cells import BASELINES, Asked, Cell
 from experiments.reproduction.data import MissingDataError, Sources
 
 HOME = "texture"  # the data set of most questions
-SCALE = replace(cells.FULL, rows=1500, iterations=20, budget=30)
+SCALE = replace(cells.FULL, rows=1500, iterations=15, budget=30)
 IN_QUICK = (1, 3, 4, 6)
 AGAINST = ["ddqn", "untrained_q", "margin", "typical_uncertainty"]
 HAND_WRITTEN = [*BASELINES, "typical_uncertainty"]
