@@ -2,7 +2,7 @@
 
     python -m experiments.figure1 [--quick] [--data FOLDER] [--dataset D --encoder E]
 
-Cost:     --quick 3 minutes on 2 calm cores; the full form is for a night and has not been run yet.
+Cost:     --quick 3 minutes on 2 calm cores; the full form 15 on busy ones (`cells.FULL` has its size).
 Expected: the paper has its policy above all others on both data sets; ours are in experiments/RESULTS.md.
 """
 

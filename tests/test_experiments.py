@@ -1,11 +1,13 @@
 """The experiments on the paper: what is kept, what is skipped, and that the page of results is the one of its files."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiments import results
+from experiments import questions, results, timing
 from experiments.reproduction import cells, data, paper, tables
 from experiments.reproduction.cells import LAL_RL, OURS, QUICK, Asked
 
@@ -80,3 +82,45 @@ def test_tables_have_the_papers_numbers_beside_ours():
 
 def test_the_place_of_the_data_is_beside_the_repository():
     assert Path(__file__).parents[2] / "shared" / "data" == data.FOLDER
+
+
+def test_answers_have_files_of_their_own():
+    names = [
+        *(questions.cell_name(1, each) for each in questions.VARIANTS),
+        *(questions.cell_name(5, each) for each in questions.CASES),
+        *(questions.tuning_name(n, c) for n in questions.NETWORKS for c in questions.CLASSIFIERS),
+    ]
+    assert len(set(names)) == len(names) and all(re.fullmatch(r"[\w-]+", name) for name in names)
+
+
+def test_rare_classes_and_wrong_labels(digits):
+    found = data.Sources("digits", digits, digits, "", {"ours": "digits", "lal_rl": "digits"})
+    counts = np.bincount(data.imbalanced(found).ours.labels)
+    assert counts[0] == (digits.labels == 0).sum() and counts[1] == (digits.labels == 1).sum() // 20
+    noisy = data.mislabelled(found).ours
+    wrong = noisy.labels != digits.labels
+    assert noisy.official is not None and not wrong[noisy.official == "test"].any()
+    assert abs(wrong[noisy.official == "train"].mean() - 0.1) < 0.02
+
+
+def test_a_policy_from_elsewhere_is_compared(asked, digits, wine, vmapped_keys):
+    named = lambda each: data.Sources(each.name, each, each, "", {"ours": each.name, "lal_rl": each.name})
+    small = {"seeds": 1, "starts": 2, "budget": 13}
+    train = {"iterations": 1, "episodes": 2, "warm_start_episodes": 4, "updates": 1, "validation_episodes": 2}
+    small = small | {"train": train, "split": {"state": 8}}
+    learned = lambda: cells.trained(asked, named(wine), **small)
+    found = cells.compared(asked, "q2", named(digits), "ours", learned=learned, strategies=["ddqn", "margin"], **small)
+    assert found["data"]["train_on"] == [wine.name] and set(found["accuracy"]) == {OURS, "margin"}
+    assert not found["training"]
+
+
+def test_a_size_is_timed_once_for_the_same_settings(asked, digits, monkeypatch):
+    found = data.Sources("digits", digits, digits, "", {})
+    monkeypatch.setattr(cells.Asked, "each", lambda *_: [found])
+    monkeypatch.setattr(timing, "measure", lambda found, pool, side: {"pool": pool, "side": side})
+    first = timing.every(asked)
+    monkeypatch.setattr(timing, "measure", None)
+    assert timing.every(asked) == json.loads(json.dumps(first))
+    monkeypatch.setattr(timing, "LABELS", 21)
+    with pytest.raises(TypeError):  # other settings are measured
+        timing.every(asked)

@@ -36,6 +36,19 @@ def learning(found: Mapping[str, Cell]) -> str:
     return markdown(head, rows)
 
 
+def counted(found: Mapping[str, Cell]) -> str:
+    """How often the trained policy is ahead of another strategy, and behind, and how often a test says so."""
+    told = []
+    for other, name in (("untrained_q", "its untrained network"), ("margin", "margin")):
+        tests = [statistics.compare(areas(cell, OURS), areas(cell, other)) for cell in found.values()]
+        ahead = [test.p is not None and test.p < LEVEL for test in tests if test.difference > 0]
+        behind = [test.p is not None and test.p < LEVEL for test in tests if test.difference <= 0]
+        told.append(
+            f"ahead of {name} in {len(ahead)} (p < {LEVEL} in {sum(ahead)}) and behind in {len(behind)} ({sum(behind)})"
+        )
+    return f"Of {len(found)} lines the trained policy is {'; '.join(told)}.\n"
+
+
 def cost(main: Cell, equal: Cell) -> str:
     """Question 3: accuracies at the end of the budget, without and with the reward set's labels."""
     extra = equal["labels"][-1] - main["labels"][-1]
@@ -79,3 +92,24 @@ def leak(apart: Cell, same: Cell) -> str:
         for name, cell in (("two pools", apart), ("one pool, the paper's", same))
     ]
     return markdown(["protocol", "rows", "trained", "trained - untrained", "trained - margin"], rows)
+
+
+def transfer(found: Mapping[str, Mapping[str, Cell]]) -> str:
+    """Question 2: by the data set of the comparison (columns) and of the training (rows)."""
+    told = lambda cell: f"{areas(cell, OURS).mean():.3f}; {difference(cell, 'margin')}"
+    rows = [[f"trained on `{source}`", *(told(found[target][source]) for target in found)] for source in found]
+    firsts = [next(iter(by_source.values())) for by_source in found.values()]
+    rows += [[other, *(f"{areas(cell, other).mean():.3f}" for cell in firsts)] for other in ("untrained_q", "margin")]
+    return markdown(["area; trained - margin", *(f"compared on `{target}`" for target in found)], rows)
+
+
+def tuning(found: Mapping[str, Mapping[str, Cell]]) -> str:
+    """Question 7: accuracies of random picks and of margin's at every number of labels, by network and classifier."""
+    rows = []
+    for network, cells in found.items():
+        for classifier, cell in cells.items():
+            means = [accuracy(cell, strategy).mean((0, 1)) for strategy in ("random", "margin")]
+            at = [" / ".join(f"{mean:.3f}" for mean in pair) for pair in zip(*means, strict=True)]
+            rows.append([network, classifier, *at, f"{cell['wall_seconds']:.0f}"])
+    labels = next(iter(next(iter(found.values())).values()))["labels"]
+    return markdown(["network", "classifier", *(f"{n} labels" for n in labels), "seconds"], rows)

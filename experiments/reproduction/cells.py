@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import numpy as np
 
 import jaxal
 from experiments.reproduction.data import FOLDER, MissingDataError, Sources, some_rows, sources
-from jaxal.files import write_json
+from jaxal.files import write_text
+from jaxal.policies.policy import Policy
 from jaxal.report import statistics
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -52,7 +53,9 @@ class Scale:
 
 
 QUICK = Scale(quick=True, rows=1500, seeds=2, starts=4, iterations=6, warm_start=128, budget=30, pixels=32)
-FULL = Scale(quick=False, rows=6000, seeds=5, starts=8, iterations=40, warm_start=128, budget=60, pixels=64)
+FULL = Scale(quick=False, rows=3000, seeds=5, starts=8, iterations=30, warm_start=128, budget=60, pixels=64)
+"""Less than there is (5,000 histology tiles, 5,840 X-rays, 40 iterations in the preset, 32 validation episodes where
+this has 16), so that two cores take half an hour at most for a script."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,23 @@ class Asked:
 
 
 def asked(doc: str | None) -> Asked:
-    """The flags that all experiments have; `doc` is the script's."""
+    """What the command line asks for, with the flags that all experiments have; `doc` is the script's."""
+    return from_flags(flags(doc).parse_args())
+
+
+def flags(doc: str | None) -> argparse.ArgumentParser:
+    """The flags that all experiments have."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small runs, minutes on two cores")
     parser.add_argument("--dataset", default="", help="instead of the experiment's own: cxr, texture, tiles, or a path")
     parser.add_argument("--encoder", default="", help="of images, such as resnet50 with published weights")
     parser.add_argument("--data", type=Path, default=FOLDER, help="folder of the experiments' data")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results; what is there is kept")
-    given = parser.parse_args()
+    return parser
+
+
+def from_flags(given: argparse.Namespace) -> Asked:
+    """What was given for these flags."""
     return Asked(QUICK if given.quick else FULL, given.dataset, given.encoder, given.data, given.out)
 
 
@@ -101,7 +113,16 @@ def kept(path: Path, settings: Mapping[str, Any]) -> Cell | None:
     return found if found["settings"] == settings else None
 
 
-def compared(asked: Asked, name: str, found: Sources, method: str, **changed: Any) -> Cell:
+def compared(
+    asked: Asked,
+    name: str,
+    found: Sources,
+    method: str,
+    *,
+    learned: Callable[[], Policy] | None = None,
+    metric: str = "accuracy",
+    **changed: Any,
+) -> Cell:
     """A comparison under one of the paper's methods, from its file or made now.
 
     Args:
@@ -109,6 +130,8 @@ def compared(asked: Asked, name: str, found: Sources, method: str, **changed: An
       name: of the file, behind the scale and the data set.
       found: the data set.
       method: "ours", the policy under the paper's settings with the five strategies of modAL; "ours-alone"; "lal-rl".
+      learned: gives the policy, instead of one that is trained on the data set's own source pool.
+      metric: what the curves are curves of, on the test rows.
       changed: settings of `jaxal.configure` that differ.
     """
     path = asked.out / f"{asked.scale.stem}-{found.name}-{name}.json"
@@ -118,7 +141,10 @@ def compared(asked: Asked, name: str, found: Sources, method: str, **changed: An
         return cell
     told(f"{path.stem} ...")
     began = time.perf_counter()
-    results = jaxal.compare(found.lal_rl if method == "lal-rl" else found.ours, **settings, progress=False)
+    given: dict[str, Any] = dict(settings)
+    if learned is not None:
+        given["strategies"] = with_policy(settings["strategies"], learned())
+    results = jaxal.compare(found.lal_rl if method == "lal-rl" else found.ours, **given, progress=False)
     names = {"ddqn": LAL_RL if method == "lal-rl" else OURS, **BASELINES}
     report = results.summary["training"]
     cell = {
@@ -129,15 +155,33 @@ def compared(asked: Asked, name: str, found: Sources, method: str, **changed: An
             **{k: v for k, v in results.summary["dataset"].items() if k not in ("notices", "classes", "name")},
         },
         "labels": results.labels.tolist(),
-        "accuracy": {names.get(s, s): np.round(results.curves(s), 4).tolist() for s in results.strategies},
+        "accuracy": {
+            names.get(s, s): np.round(results.curves(s, metric).astype(float), 4).tolist() for s in results.strategies
+        },
         "training": {k: report[k] for k in ("iterations_by_seed", "env_steps", "seconds", "compile_seconds") if report},
         "wall_seconds": round(time.perf_counter() - began, 1),
         "environment": results.summary["environment"],
     }
-    asked.out.mkdir(parents=True, exist_ok=True)
-    write_json(path, cell)
+    write(path, cell)
     told(f"{path.stem}: {cell['wall_seconds']:.0f} s")
     return cell
+
+
+def trained(asked: Asked, found: Sources, **changed: Any) -> Policy:
+    """The policy of the paper's settings, trained on a data set."""
+    told(f"training on {found.name} ...")
+    return jaxal.train(found.ours, **merged(settings_of(asked.scale, found, "ours-alone"), changed), progress=False)
+
+
+def with_policy(strategies: Iterable[str], policy: Policy) -> list[str | Policy]:
+    """Strategies, a policy in the place of the one that would be trained."""
+    return [policy if each == policy.name else each for each in strategies]
+
+
+def write(path: Path, cell: Cell) -> None:
+    """Keeps a cell; on one line, as its curves are long."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(cell, allow_nan=False) + "\n")
 
 
 def settings_of(scale: Scale, found: Sources, method: str) -> dict[str, Any]:
@@ -148,7 +192,7 @@ def settings_of(scale: Scale, found: Sources, method: str) -> dict[str, Any]:
         "seeds": scale.seeds,
         "starts": scale.starts,
         "budget": scale.budget if not few else 25,
-        "train": {"iterations": scale.iterations, "validation_episodes": 8 if scale.quick else 32},
+        "train": {"iterations": scale.iterations, "validation_episodes": 8 if scale.quick else 16},
         "split": {"protocol": "paper", "state": 8, "reward": 12, "validation": 8, "test": 24} if few else {},
     }
     if method != "lal-rl":
@@ -191,9 +235,3 @@ def mean_and_spread(values: np.ndarray) -> tuple[float, float]:
     """Mean of [seeds, starts], and half of its 68% interval by a cluster bootstrap."""
     low, high = statistics.interval(values, 0.68)
     return float(values.mean()), float(high - low) / 2
-
-
-def cells_in(folder: Path, pattern: str) -> Iterable[tuple[str, Cell]]:
-    """Names and contents of the files that match, in order."""
-    for path in sorted(folder.glob(pattern)):
-        yield path.stem, json.loads(path.read_text())

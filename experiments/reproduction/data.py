@@ -15,7 +15,12 @@ import jaxal
 from jaxal.data.dataset import Dataset
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data"
-FILES = {"cxr": "latents/cxr.npz", "texture": "kather2016/texture80.npz", "tiles": "kather2016/tiles100"}
+FILES = {
+    "cxr": "latents/cxr.npz",
+    "texture": "kather2016/texture80.npz",
+    "tiles": "kather2016/tiles100",
+    "brain": "latents/brain.npz",
+}
 X_RAYS = "cxr_kermany"
 LITE0 = "efficientnet-lite0"
 
@@ -60,7 +65,7 @@ def sources(name: str, folder: Path = FOLDER, encoder: str = "") -> Sources:
         images = jaxal.load(str(folder_of(folder, name)), encoder="pixels", label_regex=r"label_(\d)")
         said = {"ours": f"100 tiles through {encoder or LITE0}", "lal_rl": "their pixels"}
         return Sources(name, images, images, encoder or LITE0, said)
-    path = str(folder_of(folder, X_RAYS) if name == "cxr" else name)
+    path = str(folder_of(folder, X_RAYS if name == "cxr" else name) if name in FILES else name)
     data = jaxal.load(path, encoder=encoder)
     said = {"ours": f"{data.name} through {encoder}" if encoder else data.name, "lal_rl": "the data themselves"}
     return Sources(Path(path).stem, data, data, encoder, said)
@@ -97,3 +102,29 @@ def some_rows(data: Dataset, count: int, seed: int = 0) -> np.ndarray:
     chosen = [rng.permutation(np.flatnonzero((kind == kinds.T).all(1))) for kind in np.unique(kinds.T, axis=0)]
     shares = [len(rows) * min(count / len(data), 1.0) for rows in chosen]
     return np.sort(np.concatenate([rows[: round(share)] for rows, share in zip(chosen, shares, strict=True)]))
+
+
+def reshuffled(found: Sources) -> Sources:
+    """Without the official test split: test rows are drawn like all others."""
+    return found._replace(ours=replace(found.ours, official=None))
+
+
+def imbalanced(found: Sources, share: int = 20, seed: int = 0) -> Sources:
+    """Every second class keeps one in `share` of its rows."""
+    rng, labels = np.random.default_rng(seed), found.ours.labels
+    rows = [rng.permutation(np.flatnonzero(labels == c)) for c in range(len(found.ours.classes))]
+    kept = [these[: len(these) // share] if c % 2 else these for c, these in enumerate(rows)]
+    said = found.said | {"ours": f"{found.said['ours']}, every second class with a {share}th of its rows"}
+    return found.take(np.sort(np.concatenate(kept)))._replace(said=said)
+
+
+def mislabelled(found: Sources, fraction: float = 0.1, seed: int = 0) -> Sources:
+    """A random fifth of the rows is for testing; of the others, a fraction has the label of another class."""
+    rng, classes = np.random.default_rng(seed), len(found.ours.classes)
+    test = rng.random(len(found.ours)) < 0.2
+    wrong = ~test & (rng.random(len(test)) < fraction)
+    moved = (found.ours.labels + rng.integers(1, classes, len(test))) % classes
+    labels = np.where(wrong, moved, found.ours.labels).astype(np.int32)
+    ours = replace(found.ours, labels=labels, official=np.where(test, "test", "train"))
+    said = found.said | {"ours": f"{found.said['ours']}, {fraction:.0%} of the labels wrong but for test rows"}
+    return found._replace(ours=ours, said=said)
