@@ -37,7 +37,7 @@ from jaxal.prepare import prepare
 from jaxal.suggestion import COLD_ITERATIONS
 from jaxal.tasks.task import fill
 
-STRATEGIES = ("typical_uncertainty", "margin", "k_center")
+STRATEGIES = ("pretrained", "typical_uncertainty", "margin", "k_center")
 TIE, MORE = 1e-5, 5  # between scores; rows behind the batch among which a tie is looked for
 
 
