@@ -65,7 +65,10 @@ def lal_rl() -> Config:
 
 
 def default() -> Config:
-    """The steadiest recipe that the experiments in BUILD_NOTES.md support."""
+    """Counterfactual training that starts from the package's policy, against it and the hand-written strategies.
+
+    The double DQN, where it is asked for, has the settings that BUILD_NOTES.md has tables of.
+    """
     return Config(
         environment=EnvironmentConfig(
             state_features=("top_probability", "progress"),
