@@ -173,16 +173,16 @@ def test_padding_changes_no_start_and_no_pick(stage):
 
 
 def test_same_key_same_curves_other_key_other_starts_and_one_trace(stage, monkeypatch):
-    made = evaluation.make_evaluation
+    made, names = evaluation.make_evaluation, ("ddqn", "random", "badge", "typiclust", "greedy_oracle")
     monkeypatch.setattr(evaluation, "make_evaluation", lambda *a, **k: chex.assert_max_traces(made(*a, **k), 1))
+    some = stage._replace(contenders={name: stage.contenders[name] for name in names})
     seen = []
-    other = stage.run(key=1, progress=lambda done, total, name: seen.append((done, total, name)))
-    total = len(STRATEGIES)
-    assert seen == [(i + 1, total, name) for i, name in enumerate(STRATEGIES)]
+    other = some.run(key=1, progress=lambda done, total, name: seen.append((done, total, name)))
+    assert seen == [(i + 1, len(names), name) for i, name in enumerate(names)]
     for name, curves in other.items():
         assert not np.array_equal(curves.picks, stage.curves[name].picks)
     chex.clear_trace_counter()
-    again = stage.run(key=0)
+    again = some.run(key=0)
     for name, curves in again.items():
         np.testing.assert_array_equal(curves.picks, stage.curves[name].picks)
         chex.assert_trees_all_equal(curves.metrics, stage.curves[name].metrics)

@@ -45,7 +45,8 @@ CONFIG = Config(
         time_baseline=True,
     ),
 )
-pytestmark = pytest.mark.usefixtures("vmapped_keys")
+COMPILE = training._compile
+pytestmark = pytest.mark.usefixtures("vmapped_keys", "compiled_once")
 
 
 class Stage(NamedTuple):
@@ -82,6 +83,22 @@ def make_stage(config: Config = CONFIG) -> Stage:
 @pytest.fixture(scope="module")
 def plain() -> Stage:
     return make_stage()
+
+
+@pytest.fixture(scope="module")
+def compiled_once():
+    """Runs of one setup share their programs."""
+    made: dict[tuple[int, int], Any] = {}
+
+    def compile_(setup, sources, keys):
+        own = id(setup), len(keys)
+        if own not in made:
+            made[own] = setup, COMPILE(setup, sources, keys)  # a setup that is kept keeps its number
+        return made[own][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_compile", compile_)
+        yield
 
 
 def seeds(sources: Sources, count: int) -> list[Sources]:
@@ -216,6 +233,7 @@ def test_the_history_is_complete(two):
 
 
 def test_training_is_traced_once(plain, monkeypatch):
+    monkeypatch.setattr(training, "_compile", COMPILE)
     for name in ("init", "iterate", "validate"):
         counted: Any = chex.assert_max_traces(getattr(iteration, name), 2)  # for its shapes, and to be compiled
         monkeypatch.setattr(iteration, name, counted)
