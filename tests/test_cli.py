@@ -1,5 +1,6 @@
 """The command line as a user meets it: what a run leaves behind, how it is interrupted, and what a mistake costs."""
 
+import csv
 import json
 import os
 import re
@@ -31,7 +32,16 @@ SMALL = shlex.split(
     "--train.validation-every 1 --train.tasks 1 --train.patience 0 "
     "--action-features score margin --agent.residual margin"
 )
-WRITTEN = {"config.json", "results.json", "curves.npz", "policy", "figure.png", "report.html", "report.md"}
+WRITTEN = {
+    "config.json",
+    "results.json",
+    "curves.npz",
+    "chosen.csv",
+    "policy",
+    "figure.png",
+    "report.html",
+    "report.md",
+}
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 SAVE_OFTEN = """
 import signal, time
@@ -134,6 +144,7 @@ def test_run_writes_what_the_design_promises(finished):
     assert data["name"] == "wine"
     assert len(data["classes"]) == 3
     assert sum(data[part] for part in ("source_pool", "pool", "state", "reward", "validation", "test")) <= 178
+    assert found["comparison"]["compile_seconds"] > max(entry["seconds"] for entry in found["strategies"].values())
     training = found["training"]
     assert training["iterations"] == 3
     assert training["updates"] == 3 * 2
@@ -142,6 +153,19 @@ def test_run_writes_what_the_design_promises(finished):
     config = json.loads((run / "config.json").read_text())
     assert config["config"] == found["config"]
     assert config["config"]["environment"]["budget"] == 8
+
+
+def test_run_tells_which_rows_were_chosen(finished):
+    run = finished[0] / "runs" / "wine"
+    with (run / "chosen.csv").open(newline="") as file:
+        lines = [tuple(line.values()) for line in csv.DictReader(file)]
+    results = load_results(run)
+    for name in results.strategies:
+        for seed, starts in enumerate(results.chosen(name)):
+            for start, rows in enumerate(starts):
+                labelled = [line for line in lines if line[:2] == (str(seed), str(start)) and line[2] in ("all", name)]
+                assert [line[3:] for line in labelled] == [(str(i), str(row)) for i, row in enumerate(rows, start=1)]
+                assert [line[2] for line in labelled] == ["all"] * 3 + [name] * 5
 
 
 def test_run_says_what_it_found_and_fits_a_terminal(finished):
