@@ -87,7 +87,7 @@ def growth(measured: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def usual(measured: list[dict[str, Any]], name: str) -> int:
+def usual(measured: Sequence[dict[str, Any]], name: str) -> int:
     """The value that most measurements have."""
     values = [each[name] for each in measured]
     return max(set(values), key=values.count)

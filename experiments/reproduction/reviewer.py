@@ -8,12 +8,12 @@ from experiments.reproduction import answers
 from experiments.reproduction.cells import Cell, Scale
 
 QUESTIONS = {
-    1: "Does the policy learn? Trained, against its untrained network and two hand-written strategies",
-    2: "Does it transfer? Trained on the source pool of one data set, compared on the pool of another",
+    1: "Does the policy learn? Trained, against its untrained network and two hand-written strategies.",
+    2: "Does it transfer? Trained on the source pool of one data set, compared on the pool of another.",
     3: "What did it cost?",
     4: "Is it noise?",
     5: "Where does it fail?",
-    6: "Does the protocol leak? Training and comparison on two pools, or on one as in the paper",
+    6: "Does the protocol leak? Training and comparison on two pools, or on one as in the paper.",
     7: "Frozen or fine-tuned?",
 }
 
@@ -32,12 +32,12 @@ def section(cells: Mapping[str, Cell], scale: Scale) -> str:
         f"{first['data']['reward']}, test {first['data']['test']}; {seeds} seeds x {starts} starts, at "
         f"most {iterations['iterations']} iterations of 10 episodes. Intervals are 95% by the bootstrap; p is of "
         "a t-test on the means of the splits, which trusts a few splits less, and is the one to go by. No p is "
-        "corrected for how many there are.\n",
+        "corrected for how many there are, and the lines of a table share splits and initial sets.\n",
     ]
     for number, title in QUESTIONS.items():
         told = ANSWERS[number](cells)
         if told or not scale.quick:
-            lines += [f"**{number}. {title}.**\n", told or not_run(number)]
+            lines += [f"**{number}. {title}**\n", told or not_run(number)]
     return "\n".join(lines)
 
 
@@ -117,6 +117,7 @@ def tuning(cells: Mapping[str, Cell]) -> str:
         "too little to tell differences of some points. Accuracy of random picks / of margin's:\n\n"
         f"{answers.tuning(found)}\n"
         + (not_run(7, f" of these, {'; '.join(lacking)}") if lacking else "")
+        + "More labels, with 15 epochs at 3e-4: [BUILD_NOTES.md](../BUILD_NOTES.md), *Frozen against fine-tuned*. "
         + "A policy under fine-tuning has not been trained: one episode takes minutes here, its training hundreds.\n"
     )
 
