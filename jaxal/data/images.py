@@ -10,7 +10,6 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -34,7 +33,11 @@ from jaxal.data.dataset import DataError
 from jaxal.data.decode import Look, decode, look
 from jaxal.data.depth import Range, Scales, describe, scale_of, together
 from jaxal.data.dicom import is_dicom, require_pydicom
+from jaxal.data.in_time import in_time
 from jaxal.data.wording import some
+
+LONGEST = 60.0  # seconds that an image may take
+LATE = Look(f"not decoded within {LONGEST:.0f} seconds")
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,9 @@ def read_images(
             require_pydicom(str(key))
         return digest(data), look(data)
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads, progress_bar() as bar, quiet():
-        seen = list(bar.track(threads.map(see, keys), total=len(keys), description="reading images"))
+    with progress_bar() as bar, quiet():
+        found = bar.track(in_time(see, keys, LONGEST), total=len(keys), description="reading images")
+        seen = [("", LATE) if one is None else one for one in found]
     rows = [row for row, (_, found) in enumerate(seen) if found.fault is None]
     faults = [f"{keys[row]} ({found.fault})" for row, (_, found) in enumerate(seen) if found.fault is not None]
     line = f"{len(faults):,} of {len(keys):,} files cannot be read as images: {some(faults, 20)}"
