@@ -29,8 +29,10 @@ def world(data: str, batch: int = BATCH, gram: bool = True) -> World:
     return build(dataset, rows, settings, 5, shape=(100, 10, 80), classes=classes, **options)
 
 
-def after(w: World, steps: int, seed: int = 0) -> State:
-    state = w.environment.reset(w.task, w.initial(seed), jax.random.key(0))
+@cache
+def after(steps: int, data: str, batch: int = BATCH, gram: bool = True) -> State:
+    w = world(data, batch, gram)
+    state = w.environment.reset(w.task, w.initial(), jax.random.key(0))
     for _ in range(steps):
         picks = jnp.flatnonzero(state.unlabelled)[: w.settings.batch].astype(jnp.int32)
         state, _ = w.environment.step(w.task, state, picks, jax.random.key(0))
@@ -51,7 +53,7 @@ def chosen(state: State, pending: list[int]) -> Labelled:
 def test_equals_scikit_learn(data, pending, gram):
     """With labels that are supposed, right or wrong, and picks whose labels are supposed too."""
     w = world(data, gram=gram)
-    state = after(w, 2)
+    state = after(2, data, gram=gram)
     problem = reference.make_problem(w.dataset.inputs, w.dataset.labels, w.rows, "euclidean")
     free = np.flatnonzero(state.unlabelled)
     picked, candidates = free[5 : 5 + pending].tolist(), free[20:26].astype(np.int32)
@@ -88,7 +90,7 @@ def test_equals_scikit_learn(data, pending, gram):
 @pytest.mark.parametrize("data", DATA)
 def test_equals_the_probe_after_the_label(data):
     w = world(data, batch=1)
-    state = after(w, 3)
+    state = after(3, data, batch=1)
     candidates = jnp.flatnonzero(state.unlabelled)[10:14].astype(jnp.int32)
     labels = state.labelled.labels(w.task)
     truth = w.task.pool_labels[candidates]
@@ -104,7 +106,7 @@ def test_equals_the_probe_after_the_label(data):
 def test_ten_iterations_come_near(data):
     """A tenth of what the label changes is left at the most, on average over rows and candidates."""
     w = world(data, batch=1)
-    state = after(w, 4)
+    state = after(4, data, batch=1)
     candidates = jnp.flatnonzero(state.unlabelled)[:32].astype(jnp.int32)
     arguments = (w.task, state.fitted.model, state.labelled, state.labelled.labels(w.task), candidates)
     truth = w.task.pool_labels[candidates]
