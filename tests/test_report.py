@@ -11,6 +11,7 @@ import pytest
 
 from jaxal.report import pages, statistics
 from jaxal.report.figures import figure, metrics_figure, side_by_side
+from jaxal.report.interactive import chart, first_shown
 from jaxal.report.pages import compare_runs, write_again
 from jaxal.report.summary import ReportError, best_hand_written, curves, label, policy, read
 from jaxal.report.tables import against, headline, quarter_table, strategy_table
@@ -111,12 +112,14 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.tags, self.links, self.images, self.words = [], [], [], []
+        self.elements = []  # (tag, attributes)
         self.feed(text)
         self.text = " ".join(" ".join(self.words).split())
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         attrs = dict(attrs)
+        self.elements.append((tag, attrs))
         self.links += [attrs[key] for key in ("src", "href", "srcset") if key in attrs]
         if tag == "img":
             self.images.append(attrs)
@@ -135,8 +138,10 @@ def folder(tmp_path_factory):
 def test_page_holds_itself(folder):
     text = (folder / "report.html").read_text(encoding="utf-8")
     page = Page(text)
-    assert page.links and all(link.startswith("data:image/svg+xml;base64,") for link in page.links)
-    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert page.links[2] == "figure.png"  # beside it
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in page.links if link != "figure.png")
+    assert not {"link", "iframe"} & set(page.tags)
+    assert [attrs for tag, attrs in page.elements if tag == "script"] == [{}]
     assert not re.search(r"@import|url\(", text)
     assert all(image["alt"] for image in page.images) and len(page.images) == 3
     assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
@@ -290,6 +295,77 @@ def test_bands_are_few_where_strategies_are_many():
     assert len(some.collections) == 3 and "mean and 3 of the 68% bands" in some.get_title("left")
 
 
+def many_strategies():
+    """More than are shown at first: the paper's, two learned ones and some that nobody has asked for."""
+    results = make_results(noise=0.02)
+    entries = results["strategies"]
+    names = ["entropy", "least_confidence", "average_confidence", NASTY, "other"]
+    entries |= {name: {**entries["margin"], "aulc_mean": 0.1} for name in names}
+    entries["pretrained"] = {**entries["ddqn"], "label": NASTY}
+    return results
+
+
+def test_few_strategies_are_all_shown_at_first():
+    assert first_shown(make_results()) == set(KINDS)
+
+
+def test_of_many_strategies_the_learned_the_papers_and_the_best_are_shown_at_first():
+    results = many_strategies()
+    papers = {"random", "margin", "entropy", "least_confidence", "average_confidence"}
+    assert first_shown(results) == papers | {"ddqn", "pretrained", "typicality"}
+    results["strategies"]["other"]["aulc_mean"] = 0.9
+    assert first_shown(results) == papers | {"ddqn", "pretrained", "other"}
+    controls = {f"control_{i}": results["strategies"]["untrained_q"] for i in range(9)}
+    assert first_shown({**results, "strategies": controls}) == set(controls)
+
+
+def test_the_interactive_figure_draws_means_and_bands():
+    results = make_results(noise=0.02)
+    drawn = chart(results)
+    areas = [float(curve.area) for curve in drawn.curves]
+    assert areas == sorted(areas, reverse=True) and {curve.name for curve in drawn.curves} == set(KINDS)
+    assert {curve.name for curve in drawn.curves if curve.dashed} == {"untrained_q", "balanced_oracle"}
+    assert [curve.name for curve in drawn.curves if curve.thick] == ["ddqn"]
+    left, bottom, width, height = drawn.view
+    assert (left, left + width) == (10, 21)
+    for curve in drawn.curves:
+        line, band = (np.array([p.split(",") for p in text.split()], float) for text in (curve.line, curve.band))
+        values = curves(results, curve.name)
+        np.testing.assert_allclose(line[:, 1], 100 * values.mean((0, 1)), atol=6e-4)
+        low, high = 100 * statistics.interval(values, 0.68)
+        np.testing.assert_allclose(band[:, 1], [*high, *low[::-1]], atol=6e-4)
+        assert band[:, 1].min() > bottom and band[:, 1].max() < bottom + height
+    for tick in drawn.up:
+        assert float(tick.text.removesuffix("%")) == tick.value
+        assert tick.share == pytest.approx(100 * (tick.value - bottom) / height, abs=1e-2)
+    assert len(drawn.up) >= 3 and all(0 <= tick.share <= 100 for tick in drawn.up + drawn.across)
+
+
+def test_curves_of_one_point_have_no_interactive_figure():
+    results = make_results()
+    for entry in results["strategies"].values():
+        entry |= {"labels": [10], "accuracy": [row[:1] for row in entry["accuracy"]]}
+    assert chart(results) is None
+
+
+def test_the_page_shows_and_hides_without_a_script_and_names_are_text(tmp_path):
+    results = many_strategies()
+    html = write_again(store(tmp_path / "a", results))[2].read_text(encoding="utf-8")
+    page = Page(html)
+    drawn = {a["data-strategy"]: a for tag, a in page.elements if tag == "g" and "data-strategy" in a}
+    buttons = {a["data-strategy"]: a for tag, a in page.elements if tag == "button" and "data-strategy" in a}
+    assert page.tags.count("script") == 1 and page.tags.count("g") == 1 + len(drawn)
+    assert list(buttons) == list(drawn)[::-1] and set(drawn) == set(results["strategies"])  # the best is drawn last
+    shown = first_shown(results)
+    assert {name for name, attrs in buttons.items() if attrs["aria-pressed"] == "true"} == shown
+    assert {name for name, attrs in drawn.items() if "off" not in attrs["class"].split()} == shown
+    assert all(set(attrs) == {"data-strategy", "class", "stroke"} for attrs in drawn.values())
+    assert "Show all 12" in page.text and "Show the main 8" in page.text
+    (figure_of_page,) = (attrs for _, attrs in page.elements if attrs.get("class") == "chart")
+    still = next(attrs for tag, attrs in page.elements if tag == "details")
+    assert "hidden" in figure_of_page and "open" in still  # until the script says otherwise
+
+
 def test_where_policies_come_from(folder):
     def told(train_on, *strategies):
         results = make_results()
@@ -346,7 +422,7 @@ def test_nothing_in_a_run_breaks_the_page(tmp_path):
     results |= {"command": NASTY, "config": {NASTY: NASTY}, "environment": {NASTY: NASTY}, "training": {}}
     html, markdown = write_again(store(tmp_path / "a", results))[2:]
     page = Page(html.read_text(encoding="utf-8"))
-    assert "script" not in page.tags and page.text.count('<script>alert("x")</script>') >= 8
+    assert page.tags.count("script") == 1 and page.text.count('<script>alert("x")</script>') >= 8
     lines = markdown.read_text(encoding="utf-8").splitlines()
     tables = [re.sub(r"\\\|", "", line) for line in lines if line.startswith("|")]
     headers = {line.count("|") for line in tables if "---" in line}
@@ -460,6 +536,7 @@ def test_several_runs_on_one_page(folder, tmp_path):
     page = Page(html)
     assert "2 runs" in page.text  # a folder given twice is one run
     assert headline(read(folder)) in page.text and headline(read(other)) in page.text
+    assert [attrs.get("class") for tag, attrs in page.elements if tag == "figure"] == ["chart", None] * 2
     assert len(page.images) == 2 and all(link.startswith("data:") for link in page.links)
     assert f"{losing['strategies']['ddqn']['aulc_mean']:.4f}" in page.text
     assert len((tmp_path / "out" / "report.md").read_text(encoding="utf-8")) > 500

@@ -67,7 +67,7 @@ def metrics_figure(summary: Summary, *, width: float = WIDE) -> Figure:
     for ax, metric in zip(fig.subplots(rows, columns, squeeze=False).flat, names, strict=True):
         for name, entry in sorted(entries.items(), key=lambda item: item[0] in shown):
             mean = curves(summary, name, metric).mean((0, 1))
-            style = _style(summary, name) if name in shown else {"color": "#C8C8C8", "lw": 0.8}
+            style = line_style(summary, name) if name in shown else {"color": "#C8C8C8", "lw": 0.8}
             ax.plot(entry["labels"], mean, label=label(summary, name) if name in shown else None, **style)
         _finish(ax)
         ax.set_title(METRIC_NAMES[metric], loc="left", fontsize=10)
@@ -94,11 +94,20 @@ def training_figure(summary: Summary, *, width: float = WIDE) -> Figure:
     return fig
 
 
+def line_style(summary: Summary, name: str) -> dict[str, Any]:
+    """Colour, width and dashes of a strategy's curve, as matplotlib calls them."""
+    entry = summary["strategies"][name]
+    colour = entry.get("colour") or _free_colour(summary, name)
+    if name == policy(summary):
+        return {"color": colour, "lw": 2.8, "zorder": 4}
+    return {"color": colour, "lw": 1.3, "ls": "--" if entry["kind"] == "control" else "-", "zorder": 3}
+
+
 def _accuracy_panel(ax: Axes, summary: Summary, title: str, width: float) -> None:
     banded = _banded(summary)
     for name, entry in summary["strategies"].items():
         band = curves(summary, name)
-        style = _style(summary, name)
+        style = line_style(summary, name)
         if name in banded:
             low, high = statistics.interval(band, 0.68)
             opacity = 0.25 if name == policy(summary) else 0.10
@@ -127,7 +136,7 @@ def _difference_panel(ax: Axes, summary: Summary) -> None:
         ax.set_axis_off()
         return
     difference = curves(summary, ours) - curves(summary, other)
-    style = _style(summary, ours)
+    style = line_style(summary, ours)
     low, high = statistics.interval(difference, 0.68)
     labels = summary["strategies"][ours]["labels"]
     ax.axhline(0, color="#333333", lw=1)
@@ -153,7 +162,7 @@ def _name_ends(ax: Axes, summary: Summary) -> None:
     places = isotonic_regression(ends[order] - steps).x  # least movement with at least a gap between neighbours
     places = np.clip(places, low, max(low, high - gap / 2 - steps[-1])) + steps
     for i, place in zip(order, places, strict=True):
-        style = _style(summary, names[i])
+        style = line_style(summary, names[i])
         ax.annotate(
             label(summary, names[i]),
             (last[i], ends[i]),
@@ -173,14 +182,6 @@ def _name_ends(ax: Axes, summary: Summary) -> None:
                 "relpos": (0, 0.5),
             },
         )
-
-
-def _style(summary: Summary, name: str) -> dict[str, Any]:
-    entry = summary["strategies"][name]
-    colour = entry.get("colour") or _free_colour(summary, name)
-    if name == policy(summary):
-        return {"color": colour, "lw": 2.8, "zorder": 4}
-    return {"color": colour, "lw": 1.3, "ls": "--" if entry["kind"] == "control" else "-", "zorder": 3}
 
 
 def _free_colour(summary: Summary, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Pictures and pages from run folders. Reads only `results.json`; pages need no network and no scripts.
+"""Pictures and pages from run folders. Reads only `results.json`; pages need no network, and are whole without scripts.
 
 `write` makes one run's `figure.png`, `figure.svg`, `report.html` and `report.md`; `compare_runs` one page
 over several runs.
@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from jaxal.files import write_text, write_whole
 from jaxal.report.figures import NARROW, WIDE, figure, metrics_figure, other_metrics, side_by_side, training_figure
+from jaxal.report.interactive import chart
 from jaxal.report.summary import METRIC_NAMES, ReportError, Summary, curves, label, read
 from jaxal.report.tables import (
     NO_VALUE,
@@ -87,7 +88,7 @@ def compare_runs(folders: Sequence[Path | str], out: Path | str) -> list[Path]:
         "title": f"{len(runs)} run{'s' * (len(runs) != 1)}",
         "verdicts": run_table(named),
         "areas": area_table(named),
-        "pictures": [(name, _accuracy_picture(run)) for name, run in named.items()],
+        "pictures": [(name, _accuracy_picture(run), chart(run)) for name, run in named.items()],
         "headlines": [(name, headline(run)) for name, run in named.items()],
     }
     Path(out).mkdir(parents=True, exist_ok=True)
@@ -110,6 +111,7 @@ def _page(summary: Summary) -> dict[str, Any]:
     return {
         "headline": headline(summary),
         "curves": _accuracy_picture(summary),
+        "chart": chart(summary),
         "pictures": pictures,
         "strategies": strategy_table(summary),
         "comparisons": comparison_table(summary),
