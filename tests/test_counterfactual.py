@@ -158,6 +158,7 @@ def test_a_discount_adds_what_follows():
 
 
 @pytest.mark.usefixtures("vmapped_keys")
+@pytest.mark.slow
 def test_vmapped_episodes_are_those_played_alone():
     made, here = play(), task()
     bank = jax.tree.map(lambda x: x, _bank())

@@ -38,9 +38,9 @@ LINEAR = np.linspace(-1, 1, len(FEATURES)).astype(np.float32)
 STATE = 20
 WORLDS = {
     # name: data set, pool, hold-out, steps, classifier, its reference, settings
-    "one label": ("digits", 300, 400, 10, CONVERGED, reference.logistic(0.1), {"initial": 12}),
+    "one label": ("digits", 180, 300, 10, CONVERGED, reference.logistic(0.1), {"initial": 12}),
     "three in sequence": (
-        *("digits", 300, 400, 8, CONVERGED, reference.logistic(0.1)),
+        *("digits", 180, 300, 6, CONVERGED, reference.logistic(0.1)),
         {"batch": 3, "distance": "cosine"},
     ),
     "top three, descent": (

@@ -103,6 +103,7 @@ def test_rare_classes_and_wrong_labels(digits):
     assert abs(wrong[noisy.official == "train"].mean() - 0.1) < 0.02
 
 
+@pytest.mark.slow
 def test_a_policy_from_elsewhere_is_compared(asked, digits, wine, vmapped_keys):
     named = lambda each: data.Sources(each.name, each, each, "", {"ours": each.name, "lal_rl": each.name})
     small = {"seeds": 1, "starts": 2, "budget": 13}

@@ -153,6 +153,7 @@ def test_a_trained_head_on_a_frozen_encoder_is_the_linear_probe(optimiser, solve
         jax.tree.map(partial(np.testing.assert_allclose, rtol=2e-3, atol=3e-3), tuned.geometry, probed.geometry)
 
 
+@pytest.mark.slow
 def test_padding_changes_no_bit():
     """As the compiler makes programs outside of the tests."""
     options = {"xla_cpu_use_fusion_emitters": True}
@@ -310,6 +311,7 @@ def test_recomputation_and_bfloat16():
 
 
 @pytest.mark.usefixtures("vmapped_keys")
+@pytest.mark.slow
 def test_episodes_side_by_side_equal_one_after_another():
     environment = make_environment(EnvironmentConfig(budget=7, batch=2), finetune(FAST, ENCODER, EUCLIDEAN), 3, 2)
     task = digits_task()
