@@ -18,6 +18,7 @@ from jaxal.report.summary import METRIC_NAMES, Summary, best_hand_written, curve
 POLICY_COLOUR = "#D55E00"  # of the learned policy
 PALETTE = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#332288", "#AA4499", "#7F7F2A", "#882255", "#44AA99", "#6699CC")
 MOST_BANDS = 7  # as many as the paper compares
+LONGEST = 40  # letters of a strategy's label
 WIDE, NARROW = 8.6, 4.4  # inches; the narrow pictures are for phones
 
 
@@ -68,7 +69,7 @@ def metrics_figure(summary: Summary, *, width: float = WIDE) -> Figure:
         for name, entry in sorted(entries.items(), key=lambda item: item[0] in shown):
             mean = curves(summary, name, metric).mean((0, 1))
             style = line_style(summary, name) if name in shown else {"color": "#C8C8C8", "lw": 0.8}
-            ax.plot(entry["labels"], mean, label=label(summary, name) if name in shown else None, **style)
+            ax.plot(entry["labels"], mean, label=_called(summary, name) if name in shown else None, **style)
         _finish(ax)
         ax.set_title(METRIC_NAMES[metric], loc="left", fontsize=10)
         ax.set_xlabel("labels")
@@ -145,8 +146,14 @@ def _difference_panel(ax: Axes, summary: Summary) -> None:
     _finish(ax)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1, symbol=""))
     ax.set_ylabel("difference (% points)")
-    title = f"{label(summary, ours)} minus {label(summary, other)}, the best hand-written"
+    title = f"{_called(summary, ours)} minus {_called(summary, other)}, the best hand-written"
     ax.set_title(title, loc="left", fontsize=8.5, parse_math=False)
+
+
+def _called(summary: Summary, name: str) -> str:
+    """A strategy's label, cut where it would leave no room for the curves."""
+    called = label(summary, name)
+    return called if len(called) <= LONGEST else f"{called[: LONGEST - 1]}…"
 
 
 def _name_ends(ax: Axes, summary: Summary) -> None:
@@ -164,7 +171,7 @@ def _name_ends(ax: Axes, summary: Summary) -> None:
     for i, place in zip(order, places, strict=True):
         style = line_style(summary, names[i])
         ax.annotate(
-            label(summary, names[i]),
+            _called(summary, names[i]),
             (last[i], ends[i]),
             (14, (place - ends[i]) / (high - low) * points),
             textcoords="offset points",
