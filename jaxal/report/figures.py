@@ -18,7 +18,7 @@ from jaxal.report.summary import METRIC_NAMES, Summary, best_hand_written, curve
 POLICY_COLOUR = "#D55E00"  # of the learned policy
 PALETTE = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#332288", "#AA4499", "#7F7F2A", "#882255", "#44AA99", "#6699CC")
 MOST_BANDS = 7  # as many as the paper compares
-LONGEST = 40  # letters of a strategy's label
+LONGEST = 34  # letters of a strategy's label
 WIDE, NARROW = 8.6, 4.4  # inches; the narrow pictures are for phones
 
 
