@@ -12,7 +12,8 @@
 7. Frozen or fine-tuned? The paper's 200 epochs at 1e-4 over the whole network, on small images.
 
 The full form has a size of its own (`SCALE`), below that of the figures, since it trains some thirty sets of policies.
-Cost:     --quick (questions 1, 3, 4, 6) 5 minutes on 2 calm cores; the full form MINUTES.
+Cost:     --quick (questions 1, 3, 4, 6) 5 minutes on 2 calm cores; the full form, on busy ones: question 1 takes 18,
+          2 ten, 5 ten, 3, 4 and 6 four together; 7 has not been timed, and fine-tunes for long.
 Expected: experiments/RESULTS.md.
 """
 
