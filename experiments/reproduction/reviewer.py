@@ -57,7 +57,7 @@ def some(cells: Mapping[str, Cell], files: Mapping[str, str], number: int) -> tu
     """The cells that there are, and a line about the others."""
     found = {name: cells[file] for name, file in files.items() if file in cells}
     others = [name for name in files if name not in found]
-    return found, not_run(number, f" of these, {', '.join(others)}") if found and others else ""
+    return found, not_run(number, f" of these, {'; '.join(others)}") if found and others else ""
 
 
 def learning(cells: Mapping[str, Cell]) -> str:
