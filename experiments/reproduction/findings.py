@@ -39,7 +39,7 @@ def lines(cells: Mapping[str, Cell]) -> Iterator[str]:
                 for s in (OURS, "margin")
             )
             yield (
-                "**Another reading of the classifier**, Adam in place of plain descent for the same 200 epochs at 1e-4, "
+                "**Another reading of the classifier**, Adam in place of plain descent, also 200 epochs at 1e-4, "
                 f"changes the areas on `{HOME}`: {', '.join(moved)}."
             )
 
