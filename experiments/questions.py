@@ -12,7 +12,8 @@
 7. Frozen or fine-tuned? The paper's 200 epochs at 1e-4 over the whole network, on small images.
 
 The full form has a size of its own (`SCALE`), below that of the figures, since it trains some thirty sets of policies.
-Cost:     --quick (questions 1, 3, 4, 6) 5 minutes on 2 calm cores; the full form MINUTES.
+Cost:     --quick (questions 1, 3, 4, 6) 5 minutes on 2 calm cores; the full form, on busy ones: question 1 takes 18,
+          2 ten, 5 ten, 3, 4 and 6 four together; 7 has not been timed, and fine-tunes for long.
 Expected: experiments/RESULTS.md.
 """
 
@@ -31,7 +32,7 @@ IN_QUICK = (1, 3, 4, 6)
 AGAINST = ["ddqn", "untrained_q", "margin", "typical_uncertainty"]
 HAND_WRITTEN = [*BASELINES, "typical_uncertainty"]
 FEATURES = ["score", "mean_distance_labelled", "mean_distance_unlabelled"]
-AS_PAPER = "the paper's settings"
+AS_PAPER, BY_ADAM = "the paper's settings", "classifier by Adam"
 VARIANTS: dict[str, dict[str, Any]] = {
     AS_PAPER: {"strategies": ["ddqn", "untrained_q", *HAND_WRITTEN]},
     "128 warm-start episodes": {"train": {"warm_start_episodes": 128}},
@@ -44,7 +45,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "gamma 0": {"agent": {"gamma": 0.0}},
     "gamma 0.9": {"agent": {"gamma": 0.9}},
     **{f"without {name}": {"action_features": [each for each in FEATURES if each != name]} for name in FEATURES},
-    "classifier by Adam": {"probe": {"solver": "adam"}},
+    BY_ADAM: {"probe": {"solver": "adam"}},
 }
 """Question 1: what differs from the paper's settings (16 episodes, double Q, prioritised replay, gamma 0.99)."""
 QUICK_VARIANTS = (AS_PAPER, "128 warm-start episodes", "equation 4 as printed", "gamma 0")
