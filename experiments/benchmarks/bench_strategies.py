@@ -2,7 +2,6 @@
 
 Command:  python experiments/benchmarks/bench_strategies.py
 Cost:     about 6 minutes on 2 CPU cores, most of it compilation.
-Expected: EXPECTED
 
 One episode from 8 to 60 labels, one a step, on made-up latents of 8 classes, each strategy in a compiled program of its
 own; the best of the rounds counts. What a strategy prepares on the host before an episode is timed apart.
