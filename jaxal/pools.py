@@ -86,10 +86,10 @@ def prepare_pool(latents: np.ndarray, config: Config | None = None, survey: Surv
         mean, scale = np.zeros(width), np.ones(width)
     else:
         mean, scale = location_and_scale(pool)
-    rows = np.empty((size + state_rows(made) + 1, width + 1), np.float32)
-    scaled(pool, mean, scale, rows[:size, :-1])
-    rows[size:] = 0.0  # nothing is known of these: see `suggestion`
-    rows[:, -1] = 1.0
+    rows = np.empty((1, size + state_rows(made) + 1, width + 1), np.float32)
+    scaled(pool, mean, scale, rows[0, :size, :-1])
+    rows[0, size:] = 0.0  # nothing is known of these: see `suggestion`
+    rows[..., -1] = 1.0
     z = jax.device_put(rows)
     geometry = _geometry(DISTANCES[made.environment.distance], z, size) if survey is None else survey.geometry
     return _prepared(z, mean, scale, geometry, made)
@@ -98,8 +98,8 @@ def prepare_pool(latents: np.ndarray, config: Config | None = None, survey: Surv
 def part_of(pool: PreparedPool, rows: np.ndarray) -> PreparedPool:
     """Some of a pool's rows [p] int32 as a pool of their own, on the same scale; each is compared with these alone."""
     assert pool.bank.latents is not None
-    whole = pool.bank.latents[0]
-    z = jnp.concatenate([whole[rows], whole[pool.size :]])
+    state = np.arange(pool.size, pool.bank.latents.shape[1])
+    z = pool.bank.latents[:, np.concatenate([rows, state])]
     geometry = _geometry(DISTANCES[pool.config.environment.distance], z, len(rows))
     return _prepared(z, pool.survey.mean, pool.survey.scale, geometry, pool.config)
 
@@ -110,21 +110,21 @@ def state_rows(config: Config) -> int:
 
 
 def _prepared(z: jax.Array, mean: np.ndarray, scale: np.ndarray, geometry: Geometry, config: Config) -> PreparedPool:
-    """From standardised latents with the constant 1, z [R, D + 1], of pool, state and one hold-out row."""
+    """From standardised latents with the constant 1, z [1, R, D + 1], of pool, state and one hold-out row."""
     size = geometry.local_density.shape[0]
     with_grams = size <= WHOLE_POOL
     bank = Task(
         images=None,
-        image_rows=jnp.zeros((1, len(z)), jnp.int32),
-        gram=distances.inner(z[:size], z[:-1])[None] if with_grams else None,
-        holdout_gram=distances.inner(z[:size], z[-1:])[None] if with_grams else None,
-        latents=z[None],
+        image_rows=jnp.zeros(z.shape[:2], jnp.int32),
+        gram=distances.inner(z[0, :size], z[0, :-1])[None] if with_grams else None,
+        holdout_gram=distances.inner(z[0, :size], z[0, -1:])[None] if with_grams else None,
+        latents=z,
         number=jnp.zeros(1, jnp.int32),
         pool_labels=jnp.zeros((1, size), jnp.int32),
         holdout_labels=jnp.zeros((1, 1), jnp.int32),
         class_mask=jnp.ones((1, 1), bool),
         geometry=jax.tree.map(lambda x: jnp.asarray(x)[None], geometry),
-        norms=jnp.sum(z[:size, :-1] ** 2, -1)[None],
+        norms=_norms(z, size),
         references=jnp.asarray(references(size))[None],
     )
     return PreparedPool(bank, Survey(mean, scale, jax.tree.map(np.asarray, geometry)), config)
@@ -132,4 +132,9 @@ def _prepared(z: jax.Array, mean: np.ndarray, scale: np.ndarray, geometry: Geome
 
 @partial(jax.jit, static_argnums=(0, 2))
 def _geometry(distance: distances.Distance, rows: jax.Array, size: int) -> Geometry:
-    return distances.geometry(distance, rows[:size, :-1], jnp.ones(size, bool))
+    return distances.geometry(distance, rows[0, :size, :-1], jnp.ones(size, bool))
+
+
+@partial(jax.jit, static_argnums=1)
+def _norms(rows: jax.Array, size: int) -> jax.Array:
+    return jnp.sum(rows[:, :size, :-1] ** 2, -1)

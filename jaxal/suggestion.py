@@ -243,7 +243,7 @@ def _slots(rows: np.ndarray, least: int) -> Labelled:
 
 
 def _set_aside(labels: np.ndarray, count: int) -> jax.Array:
-    """Random rows without a label, whose predictions are the state: [possible] int32."""
+    """Random rows without a label, whose predictions are the state: [count] int32."""
     order = np.random.default_rng(0).permutation(len(labels))
     free = order[labels[order] < 0]
     return jnp.asarray(np.resize(free if len(free) else order, count), jnp.int32)

@@ -52,6 +52,19 @@ def breast_cancer() -> Dataset:
     return load("breast_cancer")
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """A real Chromium."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright here: pip install playwright")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
 @pytest.fixture(autouse=True)
 def fresh_trace_counter():
     """chex counts traces by a function's name, across tests."""

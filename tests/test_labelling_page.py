@@ -1,7 +1,6 @@
 """The page in a real Chromium: by keyboard, by touch, on a phone, over a line that breaks."""
 
 import re
-import shutil
 import socket
 import threading
 import time
@@ -16,24 +15,12 @@ from jaxal.config import Reading
 from jaxal.labelling import commands
 from jaxal.labelling.project import Project
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if BROWSER is None:
-    pytest.skip("no Chromium here: apt-get install chromium", allow_module_level=True)
-sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright here: pip install playwright")
 uvicorn = pytest.importorskip("uvicorn", reason="no uvicorn here: pip install 'jaxal[label]'")
 server = pytest.importorskip("jaxal.labelling.server", reason="no Starlette here: pip install 'jaxal[label]'")
 web = pytest.importorskip("jaxal.labelling.web")
 
 TOKEN = "a-token-of-the-tests"
 NASTY = "<img src=x onerror=document.title='hacked'> 1.png"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

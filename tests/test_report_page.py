@@ -1,14 +1,7 @@
 """The report in a real Chromium: strategies are hidden, shown and pointed at; it fits a phone and needs no script."""
 
-import shutil
-
 import pytest
 from test_report import NASTY, curves, many_strategies, store, write_again
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if BROWSER is None:
-    pytest.skip("no Chromium here: apt-get install chromium", allow_module_level=True)
-sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright here: pip install playwright")
 
 LONG = "W" * 300  # has no place to break at
 
@@ -23,14 +16,6 @@ def results():
 @pytest.fixture(scope="module")
 def address(tmp_path_factory, results):
     return write_again(store(tmp_path_factory.mktemp("page") / "run", results))[2].as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from jaxal.presets import PAPER_STRATEGIES
 from jaxal.report import statistics
 from jaxal.report.figures import MOST_BANDS, line_style
 from jaxal.report.summary import Summary, best_hand_written, curves, label, policy
-
-OF_THE_PAPER = ("random", "margin", "entropy", "least_confidence", "average_confidence")  # written by hand
 
 
 class Curve(NamedTuple):
@@ -69,7 +68,7 @@ def chart(summary: Summary) -> Chart | None:
 def first_shown(summary: Summary) -> set[str]:
     """The strategies shown at first: all, or of many the learned, the paper's and the best hand-written."""
     entries: dict[str, Any] = summary["strategies"]
-    wanted = {*OF_THE_PAPER, best_hand_written(summary)}
+    wanted = {*PAPER_STRATEGIES, best_hand_written(summary)}
     some = {name for name, entry in entries.items() if entry["kind"] == "learned" or name in wanted}
     return some if some and len(entries) > MOST_BANDS else set(entries)
 
