@@ -15,7 +15,8 @@ from jaxal.classifiers.classifier import Labelled
 from jaxal.config import EnvironmentConfig
 from jaxal.mdp.look import FAR, L2, Look
 from jaxal.mdp.observation import Observation
-from jaxal.mdp.pool_features import POOL_FEATURES, SUMMARIES, features_of, summary_of
+from jaxal.mdp.pool_features import POOL_FEATURES, features_of
+from jaxal.mdp.summaries import SUMMARIES, summary_of
 
 POOL, STATE, BATCH, PENDING = 90, 5, 3, 2
 FEATURES, SUMMARY = tuple(POOL_FEATURES), tuple(SUMMARIES)

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jaxal.mdp.episode import Utility
 from jaxal.mdp.look import L2, Look
 from jaxal.mdp.observation import Observation, standardise
-from jaxal.mdp.pool_features import POOL_FEATURES, SUMMARIES, features_of, summary_of
+from jaxal.mdp.pool_features import POOL_FEATURES, features_of
+from jaxal.mdp.summaries import SUMMARIES, summary_of
 from jaxal.policies import hand_written, herding, information
 
 
