@@ -125,7 +125,8 @@ def test_gains_are_centred_and_of_unit_spread():
     np.testing.assert_allclose(found[5], (masked[5] - masked[5].mean()) / np.sqrt(usual[5]), rtol=1e-4)
 
 
-@pytest.mark.parametrize("batch", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 4])
 def test_an_episode_is_the_same_on_a_padded_task(batch):
     plain, padded = played(batch=batch, player=0), played(batch=batch, player=0, padding=7)
     taken = lambda decision: jax.tree.map(lambda x: np.asarray(x[:, 0], float), (decision.sight, decision.gains))
@@ -150,6 +151,7 @@ def test_the_policy_takes_what_it_values_most():
     assert np.all(np.asarray(values[:, 0]) >= np.asarray(values).max(1) - 0.02)  # kept in half precision
 
 
+@pytest.mark.slow
 def test_a_discount_adds_what_follows():
     decision = played(gamma=0.5)
     assert decision.following is not None
