@@ -97,13 +97,17 @@ def compare(cell: Cell, folder: Path, policies: Sequence[str], splits: int, star
         starts=starts,
         pretrained=policy,
     )
-    quarters = lambda curves: np.stack([part.mean((1, 2)) for part in np.array_split(curves, 4, -1)], -1)
     return {
         "policy": pretrained.named(policy).fingerprint,
         "aulc": {each: rounded(found.aulc(each)) for each in found.strategies},
-        "quarters": {each: rounded(quarters(found.curves(each))) for each in found.strategies},
+        "quarters": {each: rounded(quarters_of(found.curves(each))) for each in found.strategies},
         "kinds": {each: STRATEGIES[each].kind for each in found.strategies},
     }
+
+
+def quarters_of(curves: np.ndarray) -> np.ndarray:
+    """Means over the quarters of curves [splits, starts, T + 1]: [splits, 4]."""
+    return np.stack([part.mean((1, 2)) for part in np.array_split(curves, 4, -1)], -1)
 
 
 def data_of(cell: Cell, folder: Path) -> Dataset:

@@ -382,6 +382,9 @@ class CounterfactualConfig(Settings):
     episodes: int = 16
     """episodes per iteration"""
     iterations: int = 60
+    penalty: float = 0.1
+    """of a linear policy's squared distance from the parameters that training begins with. A policy without hidden
+    layers and discount is fitted exactly, by ridge regression; others by gradients"""
     updates: int = 80
     """gradient updates per iteration"""
     minibatch: int = 64
@@ -404,7 +407,7 @@ class CounterfactualConfig(Settings):
     def check(self) -> None:
         """See `Settings`."""
         self.positive("candidates", "every", "records", "initial", "batch", "episodes", "iterations", "updates")
-        self.positive("minibatch", "learning_rate")
+        self.positive("minibatch", "learning_rate", "penalty")
         self.fraction("own_share", "gamma")
         self.require(self.capacity >= self.minibatch, "capacity", f"at least minibatch ({self.minibatch})")
         self.require(self.candidates >= 20, "candidates", "at least 20, as rules and the policy propose that many")

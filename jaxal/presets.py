@@ -98,7 +98,7 @@ def default() -> Config:
             patience=0,
             validation_every=10,
         ),
-        counterfactual=CounterfactualConfig(iterations=12, updates=40, learning_rate=3e-4),
+        counterfactual=CounterfactualConfig(iterations=12),
         evaluation=EvaluationConfig(
             strategies=(
                 *("counterfactual", "pretrained", *PAPER_STRATEGIES, "power_margin", "k_center"),

@@ -21,7 +21,17 @@ from jaxal.config import CounterfactualConfig
 from jaxal.mdp.environment import Environment, State
 from jaxal.mdp.metrics import REWARDS
 from jaxal.mdp.observation import Observation
-from jaxal.policies.gain_network import Decision, Following, GainAgent, GainAgentState, Params, param_shapes
+from jaxal.policies.gain_network import (
+    Decision,
+    Following,
+    GainAgent,
+    GainAgentState,
+    Params,
+    linear_params,
+    linear_weights,
+    param_shapes,
+)
+from jaxal.policies.linear_gains import Moments, moments, no_moments, ridge
 from jaxal.policies.sight import PROPOSERS, Names, Sight, see
 from jaxal.tasks.banks import Sources
 from jaxal.tasks.task import Task, for_each, select
@@ -62,7 +72,9 @@ class TrainState(NamedTuple):
     """Everything that training changes."""
 
     agent: GainAgentState
-    buffer: Any
+    start: Params  # that training began with
+    moments: Moments  # of all decisions so far; used by linear policies
+    buffer: Any  # of decisions; drawn from by others
 
 
 def survey(play: Play, params: Params, observation: Observation, key: chex.PRNGKey) -> Survey:
@@ -208,8 +220,22 @@ def make_buffer(config: CounterfactualConfig) -> Any:
     return flashbax.make_item_buffer(config.capacity, config.minibatch, config.minibatch, add_sequences=True)
 
 
-def learn_from(play: Play, state: TrainState, updates: int, key: chex.PRNGKey) -> tuple[TrainState, jax.Array]:
-    """Updates on minibatches from the buffer: the state, and the mean loss []. Consumes the key."""
+def is_linear(config: CounterfactualConfig) -> bool:
+    """Whether the policy is a linear function of gains alone, which needs no gradient."""
+    return not config.hidden and config.gamma == 0
+
+
+def learn(play: Play, state: TrainState, key: chex.PRNGKey) -> tuple[TrainState, jax.Array]:
+    """From all decisions so far: the state, and the mean loss []. Consumes the key."""
+    if not is_linear(play.config):
+        return _by_gradients(play, state, key)
+    weights, error = ridge(linear_weights(state.start), state.moments, play.config.penalty)
+    params = linear_params(play.names, weights)
+    return state._replace(agent=state.agent._replace(params=params, target_params=params)), error
+
+
+def _by_gradients(play: Play, state: TrainState, key: chex.PRNGKey) -> tuple[TrainState, jax.Array]:
+    """Updates on minibatches from the buffer."""
     buffer = make_buffer(play.config)
 
     def update(agent: GainAgentState, key: chex.PRNGKey) -> tuple[GainAgentState, jax.Array]:
@@ -217,7 +243,7 @@ def learn_from(play: Play, state: TrainState, updates: int, key: chex.PRNGKey) -
         exact = jax.tree.map(lambda x: x.astype(jnp.float32) if x.dtype == jnp.float16 else x, minibatch)
         return play.agent.update(agent, exact)
 
-    agent, losses = jax.lax.scan(update, state.agent, jax.random.split(key, updates))
+    agent, losses = jax.lax.scan(update, state.agent, jax.random.split(key, play.config.updates))
     return state._replace(agent=agent), jnp.mean(losses)
 
 
@@ -231,19 +257,27 @@ def init(play: Play, start: Params | None, sources: Sources, key: chex.PRNGKey) 
     tasks = jax.random.randint(first_key, (play.config.episodes,), 0, len(sources.dataset))
     decisions = collect(play, blank, sources.bank, tasks, jnp.float32(0.0), play_key)
     agent = play.agent.init(agent_key, decisions.sight, decisions.mask)
+    if start is None and is_linear(play.config):
+        start = linear_params(play.names, jnp.zeros(play.names.size))
     if start is not None:
         agent = agent._replace(params=start, target_params=start)
     buffer = make_buffer(play.config)
     empty = buffer.init(jax.tree.map(lambda x: x[0], decisions))
-    return TrainState(agent, buffer.add(empty, decisions))
+    state = TrainState(agent, jax.tree.map(jnp.copy, agent.params), no_moments(play.names.size), empty)
+    return add(play, state, decisions)
+
+
+def add(play: Play, state: TrainState, decisions: Decision) -> TrainState:
+    """With more decisions."""
+    more = jax.tree.map(jnp.add, state.moments, moments(decisions))
+    return state._replace(moments=more, buffer=make_buffer(play.config).add(state.buffer, decisions))
 
 
 def iterate(
     play: Play, state: TrainState, sources: Sources, own_share: jax.Array, key: chex.PRNGKey
 ) -> tuple[TrainState, jax.Array]:
-    """Episodes on random tasks, then updates: the state, and the mean loss []. Consumes the key."""
+    """Episodes on random tasks, then learning: the state, and the mean loss []. Consumes the key."""
     task_key, play_key, learn_key = jax.random.split(key, 3)
     tasks = jax.random.randint(task_key, (play.config.episodes,), 0, len(sources.dataset))
     decisions = collect(play, state.agent.params, sources.bank, tasks, own_share, play_key)
-    buffer = make_buffer(play.config).add(state.buffer, decisions)
-    return learn_from(play, state._replace(buffer=buffer), play.config.updates, learn_key)
+    return learn(play, add(play, state, decisions), learn_key)

@@ -162,12 +162,18 @@ def param_shapes(config: CounterfactualConfig, names: Names) -> Params:
     return jax.eval_shape(lambda key: agent.init(key, sight, jnp.ones((1, 1), bool)).params, jax.random.key(0))
 
 
-def linear_params(names: Names, weights: np.ndarray) -> Params:
+def linear_params(names: Names, weights: jax.typing.ArrayLike) -> Params:
     """A policy without hidden layers, from weights [F] of the standardised features."""
-    kernel = jnp.asarray(np.concatenate([weights, np.zeros(names.size)])[:, None], jnp.float32)
+    kernel = jnp.concatenate([jnp.asarray(weights, jnp.float32), jnp.zeros(names.size)])[:, None]
     network = {"params": {"value": {"kernel": kernel, "bias": jnp.zeros(1)}}}
     as_it_is = lambda size: Scaler(jnp.zeros(size), jnp.ones(size))
     return Params(network, as_it_is(names.size), as_it_is(len(names.summaries)))
+
+
+def linear_weights(params: Params) -> jax.Array:
+    """The weights [F] of the standardised features in a policy without hidden layers."""
+    kernel = params.network["params"]["value"]["kernel"]
+    return kernel[: len(kernel) // 2, 0]
 
 
 def explained(values: np.ndarray, gains: np.ndarray, mask: np.ndarray) -> dict[str, float]:

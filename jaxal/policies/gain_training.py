@@ -98,7 +98,7 @@ def learn(
         "episodes": (settings.iterations + 1) * settings.episodes,
         "env_steps": (settings.iterations + 1) * settings.episodes * play.environment.steps,
         "states": (settings.iterations + 1) * settings.episodes * settings.records,
-        "updates": settings.iterations * settings.updates,
+        "updates": settings.iterations * (1 if counterfactual.is_linear(settings) else settings.updates),
         "seconds": time.perf_counter() - compiled,
         "compile_seconds": compiled - began,
         "losses": rounded(losses),
