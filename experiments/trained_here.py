@@ -62,13 +62,12 @@ def compare(cell: Cell, folder: Path) -> dict[str, Any]:
     before = leave_one_out.read(cell).aulc[CHECK]
     if not np.allclose(found.aulc(CHECK), before, atol=1e-3):
         raise ValueError(f"{cell.data}: {CHECK} is not what it was in {cell.path}; compute that again")
-    training = found.summary["training"]
     return {
         "aulc": {name: rounded(found.aulc(name)) for name in (TRAINED, BEFORE)},
         "quarters": {name: rounded(leave_one_out.quarters_of(found.curves(name))) for name in (TRAINED, BEFORE)},
         "labels_counted": found.summary["labels_counted"],
         "training": {
-            name: training[TRAINED][name] for name in ("seconds", "compile_seconds", "explains", "validation")
+            name: found.summary["training"][name] for name in ("seconds", "compile_seconds", "explains", "validation")
         },
     }
 

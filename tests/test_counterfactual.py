@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from sklearn.linear_model import Ridge
 from worlds import cut, load
 
 from jaxal.classifiers.classifier import Labelled
@@ -17,10 +18,11 @@ from jaxal.config import Config, CounterfactualConfig, ProbeConfig, SettingError
 from jaxal.data.splits import Rows
 from jaxal.policies import counterfactual
 from jaxal.policies.counterfactual import Behaviour, Play, in_spreads
-from jaxal.policies.gain_network import Decision, explained, make_gain_agent
+from jaxal.policies.gain_network import Decision, explained, linear_params, linear_weights, make_gain_agent
 from jaxal.policies.gain_training import NAMES, make_play
 from jaxal.policies.sight import PROPOSERS, Sight
 from jaxal.presets import default
+from jaxal.tasks.banks import Sources
 from jaxal.tasks.distances import DISTANCES
 from jaxal.tasks.task import Needs, Task, make_task, select
 
@@ -204,6 +206,26 @@ def test_the_network_learns_a_gain_it_can_see():
     told = explained(np.asarray(values), np.asarray(held_out.gains), np.asarray(held_out.mask))
     assert losses[-1] < 0.1 * losses[0]
     assert told["r2"] > 0.9 and told["rank_correlation"] > 0.9 and told["top_share"] > 0.9
+
+
+@pytest.mark.usefixtures("vmapped_keys")
+def test_a_linear_policy_is_the_ridge_regression_of_all_that_was_tried():
+    made = play(hidden=(), penalty=0.3)
+    sources = Sources(_bank(), _bank(), jnp.zeros(1, jnp.int32))
+    start = linear_params(NAMES, jnp.linspace(-1, 1, NAMES.size))
+    state = jax.jit(partial(counterfactual.init, made))(start, sources, jax.random.key(0))
+    state, loss = counterfactual.learn(made, state, jax.random.key(1))
+    count = int(state.buffer.current_index)
+    assert count == SMALL.episodes * SMALL.records
+    held = jax.tree.map(lambda x: np.asarray(x[0, :count], float), state.buffer.experience._replace(following=None))
+    share = held.mask / held.mask.sum(-1, keepdims=True)
+    x = held.sight.standardised - np.einsum("nk,nkf->nf", share, held.sight.standardised)[:, None]
+    y = held.gains - (share * held.gains).sum(-1, keepdims=True)
+    x, y = x[held.mask > 0], y[held.mask > 0]
+    before = np.linspace(-1, 1, NAMES.size)
+    model = Ridge(alpha=0.3 * len(y), fit_intercept=False).fit(x, y - x @ before)
+    np.testing.assert_allclose(linear_weights(state.agent.params), before + model.coef_, atol=2e-3)
+    np.testing.assert_allclose(loss, np.mean((y - x @ (before + model.coef_)) ** 2), rtol=1e-2)
 
 
 def test_candidates_that_may_not_be_chosen_change_no_parameter():
