@@ -81,7 +81,7 @@ def table(names: list[str]) -> list[str]:
         f"{BUDGET} labels, {SPLITS} splits x {STARTS} starts. The best rule is chosen afterwards, of 23.",
         "",
         "| data | trained | pretrained | best rule | trained - pretrained | trained - best rule | quarters | margin "
-        "| variance explained | seconds |",
+        "| variance explained | labels of training |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     over_before, over_rules = [], {}
@@ -97,7 +97,7 @@ def table(names: list[str]) -> list[str]:
             f"| {name} | {100 * ours.mean():.2f} | {100 * before.mean():.2f} | {rules.best} {100 * best.mean():.2f} "
             f"| {told(ours - before)} | {told(ours - best)} | {' '.join(f'{100 * q:+.1f}' for q in quarters)} "
             f"| {100 * rules.aulc[CHECK].mean():.2f} | {kept['training']['explains']['r2']:.0%} "
-            f"| {kept['training']['seconds']:.0f} |"
+            f"| {sum(number for use, number in kept['labels_counted'].items() if use != 'budget'):,} |"
         )
     gaps = {BEFORE: over_before, **over_rules}
     flat = {rule: np.concatenate(gap)[:, None] for rule, gap in gaps.items()}

@@ -18,7 +18,7 @@ class Moments(NamedTuple):
     gram: jax.Array  # [F, F] of products of standardised features
     moment: jax.Array  # [F] of standardised features x gains
     squares: jax.Array  # [] of squared gains
-    count: jax.Array  # [] candidates
+    candidates: jax.Array  # [] how many
 
 
 def no_moments(size: int) -> Moments:
@@ -51,7 +51,7 @@ def ridge(start: jax.Array, found: Moments, penalty: float) -> tuple[jax.Array, 
     Returns:
       Weights [F], and their mean squared error [].
     """
-    count = jnp.maximum(found.count, 1.0)
+    count = jnp.maximum(found.candidates, 1.0)
     gram, moment = found.gram / count, found.moment / count
     with jax.default_matmul_precision("highest"):
         inverse = positive_inverse(gram + penalty * jnp.eye(len(gram)))
