@@ -2,8 +2,8 @@
 
     python -m experiments.table2 [--quick] [--data FOLDER] [--dataset D --encoder E]
 
-Cost:     --quick 4 minutes on 2 calm cores (N = 1, 2, 5, 10); the full form some 35 on busy ones (most
-          of the time goes into updates, which N does not change; `cells.FULL` has its size).
+Cost:     --quick 4 minutes on 2 calm cores (N = 1, 2, 5, 10); the full form some 26 on busy ones (most of
+          the time goes into updates, which N does not change; `cells.FULL` has its size).
 Expected: the paper has N = 1 behind all others, and times that first rise with N > 8; ours are in
           experiments/RESULTS.md.
 """

@@ -19,7 +19,7 @@ from jaxal.config import CounterfactualConfig
 from jaxal.files import write_npz
 from jaxal.policies import counterfactual
 from jaxal.policies.counterfactual import Play
-from jaxal.policies.gain_network import Params, explained, linear_params
+from jaxal.policies.gain_network import Params, explained, linear_params, linear_weights
 from jaxal.policies.gain_training import NAMES, make_play
 from jaxal.policies.learner import Learned, Progress
 from jaxal.presets import default
@@ -103,7 +103,10 @@ def _kept(path: Path, make: Callable[[], Gains]) -> Gains:
 
 
 def fit(found: Sequence[Gains]) -> Params:
-    """Ridge regression of the gains on the standardised features, both centred in each state; sets count alike."""
+    """Ridge regression of the gains on the standardised features, both centred in each state; sets count alike.
+
+    In float64, as the package's policy was made; `jaxal.policies.linear_gains` does the same within training.
+    """
     gram, moment, rows = np.zeros((NAMES.size, NAMES.size)), np.zeros(NAMES.size), 0.0
     for each in found:
         x, y, mask = _centred(each)
@@ -132,6 +135,5 @@ def _centred(gains: Gains) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _explains(found: Sequence[Gains], params: Params) -> dict[str, float]:
     """See `gain_network.explained`."""
-    weights = params.network["params"]["value"]["kernel"][: NAMES.size, 0]
     x, gains, mask = (np.concatenate(parts) for parts in zip(*map(_usable, found), strict=True))
-    return explained(x.astype(np.float32) @ weights, gains, mask)
+    return explained(x.astype(np.float32) @ np.asarray(linear_weights(params)), gains, mask)

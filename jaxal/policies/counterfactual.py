@@ -73,8 +73,8 @@ class TrainState(NamedTuple):
 
     agent: GainAgentState
     start: Params  # that training began with
-    moments: Moments  # of all decisions so far; used by linear policies
-    buffer: Any  # of decisions; drawn from by others
+    moments: Moments  # of all decisions so far, for linear policies; of none for others
+    buffer: Any  # of decisions: others draw from it, and in the end it tells how much is explained
 
 
 def survey(play: Play, params: Params, observation: Observation, key: chex.PRNGKey) -> Survey:
@@ -269,7 +269,8 @@ def init(play: Play, start: Params | None, sources: Sources, key: chex.PRNGKey) 
 
 def add(play: Play, state: TrainState, decisions: Decision) -> TrainState:
     """With more decisions."""
-    more = jax.tree.map(jnp.add, state.moments, moments(decisions))
+    linear = is_linear(play.config)
+    more = jax.tree.map(jnp.add, state.moments, moments(decisions)) if linear else state.moments
     return state._replace(moments=more, buffer=make_buffer(play.config).add(state.buffer, decisions))
 
 
