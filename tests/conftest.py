@@ -8,7 +8,7 @@ from importlib.metadata import version
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 if version("jaxlib").startswith("0.10."):  # XLA ends the process where it does not know a flag
     os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import chex
 import jax

@@ -56,6 +56,10 @@ def check(exported: export.Exported) -> None:
     assert exported.platforms == tuple(PLATFORMS)
     assert "callback" not in exported.mlir_module()
     assert "lapack" not in exported.mlir_module()  # see `tasks.inverse`
+    products = [line for line in exported.mlir_module().splitlines() if "stablehlo.dot_general" in line]
+    single = [line for line in products if "f32>" in line and "bf16>" not in line]
+    assert single
+    assert [line for line in single if "[HIGHEST, HIGHEST]" not in line] == []  # see `tasks.products`
 
 
 @pytest.mark.parametrize("replay", ["uniform", "prioritised"])

@@ -23,7 +23,7 @@ import numpy as np
 
 from jaxal.encoders import make_encoder
 
-sys.path.append(str(Path(__file__).parent.parent / "tests" / "goldens"))
+sys.path.append(str(Path(__file__).parents[2] / "tests" / "goldens"))
 
 
 def jaxal_pass(images: np.ndarray, dtype: str) -> Callable[[], object]:

@@ -102,8 +102,8 @@ def run_modal(python: Path, file: Path, start: int, threads: str) -> dict[str, A
     return json.loads(done.stdout)
 
 
-def prepare_jaxal(latents: np.ndarray, labels: np.ndarray):
-    """(a call of 16 compiled episodes that returns accuracies [16, T + 1], initial sets [16, C], l2)."""
+def prepare_jaxal(latents: np.ndarray, labels: np.ndarray, episodes: int = EPISODES):
+    """(a call of compiled episodes that returns accuracies [episodes, T + 1], initial sets [episodes, C], l2)."""
     import jax
     import jax.numpy as jnp
 
@@ -136,13 +136,13 @@ def prepare_jaxal(latents: np.ndarray, labels: np.ndarray):
     rows = Rows(*np.split(np.arange(len(labels)), [POOL, POOL + STATE]))
     bank = jax.block_until_ready(make_task(latents, labels, rows, distance=distance))
     print(f"jaxal: Gram matrix and distances of the pool in {time.perf_counter() - began:.1f} s")
-    keys = jax.random.split(jax.random.key(0), EPISODES)
+    keys = jax.random.split(jax.random.key(0), episodes)
     initial = jax.vmap(environment.initial_set, (None, 0))(select(bank, jnp.int32(0)), keys)
     run = jax.jit(jax.vmap(episode, (None, 0, 0)))
     call = lambda: np.asarray(run(bank, initial, keys))
     began = time.perf_counter()
     call()
-    print(f"jaxal: {EPISODES} episodes compiled and run once in {time.perf_counter() - began:.1f} s")
+    print(f"jaxal: {episodes} episodes compiled and run once in {time.perf_counter() - began:.1f} s")
     return call, np.asarray(initial.rows), solver.l2
 
 

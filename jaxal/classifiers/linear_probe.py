@@ -16,6 +16,7 @@ from jaxal.classifiers.classifier import Classifier, Fitted, Labelled, pending_o
 from jaxal.config import ProbeConfig
 from jaxal.tasks.distances import Distance, extend
 from jaxal.tasks.inverse import positive_inverse
+from jaxal.tasks.products import product
 from jaxal.tasks.task import Needs, Task, columns, distance_columns, masked_logits, own_latents
 
 
@@ -103,7 +104,7 @@ def weights(task: Task, fitted: Fitted, labelled: Labelled) -> jax.Array:
     if isinstance(state, AdamState):
         return state.weights
     alpha = state.alpha if isinstance(state, NewtonState) else state
-    return own_latents(task)[labelled.rows].T @ jnp.where(labelled.mask[:, None], alpha, 0.0)
+    return product(own_latents(task)[labelled.rows].T, jnp.where(labelled.mask[:, None], alpha, 0.0))
 
 
 class NewtonState(NamedTuple):

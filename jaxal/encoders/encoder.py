@@ -159,7 +159,9 @@ def from_module(
         else:
             latents: Any = module.apply(collections, images, train=parts)
         head = variables["params"].get("head")
-        logits = None if head is None else latents @ head["kernel"] + head["bias"].reshape(1, -1)
-        return Encoding(latents, logits, stats)
+        if head is None:
+            return Encoding(latents, None, stats)
+        exact = jnp.matmul(latents, head["kernel"], precision=jax.lax.Precision.HIGHEST)
+        return Encoding(latents, exact + head["bias"].reshape(1, -1), stats)
 
     return Encoder(name, init, apply, latent_size, image_size, mean, std, weights, variable_path)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxal.mdp.observation import Candidates, Observation, lead
 from jaxal.mdp.pool import PoolView
 from jaxal.tasks.inverse import positive_inverse
+from jaxal.tasks.products import product
 
 L2 = 0.1  # of the posterior: the default of the linear probe
 FAR = 9.0  # stands for the distance to a class that has no label
@@ -143,10 +144,10 @@ class Look:
         mask = chosen.mask[:, None]
         inner = lambda rows, others: pool.products(rows, others) + 1.0  # with the constant
         to_chosen = jnp.where(mask, inner(chosen.rows, pool.rows), 0.0)  # [B, K]
-        solved = self.precision @ to_chosen
+        solved = product(self.precision, to_chosen)
         references = jnp.where(mask, inner(chosen.rows, self.references), 0.0)  # [B, R]
         variance = pool.norms[pool.rows] + 1.0 - jnp.sum(to_chosen * solved, 0)
-        covariance = inner(self.references, pool.rows) - references.T @ solved
+        covariance = inner(self.references, pool.rows) - product(references.T, solved)
         return jnp.maximum(variance, 1e-4), covariance
 
     @cached_property
@@ -162,7 +163,7 @@ class Look:
     def votes(self) -> jax.Array:
         """Share of each class among the chosen points near a candidate, by the kernel of the middle width: [K, C]."""
         near = jnp.where(self.pool.chosen.mask, self.kernels(self.to_chosen)[1], 0.0)
-        votes = near @ self.chosen_classes + 1e-6 * self.pool.task.class_mask
+        votes = product(near, self.chosen_classes) + 1e-6 * self.pool.task.class_mask
         return votes / jnp.sum(votes, -1, keepdims=True)
 
     @cached_property

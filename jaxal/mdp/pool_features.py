@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxal.mdp.look import L2, Look
 from jaxal.mdp.observation import entropy as shannon
 from jaxal.registry import Registry
+from jaxal.tasks.products import product
 
 SMALL = 1e-6
 
@@ -119,7 +120,7 @@ def share_of_labels(look: Look) -> jax.Array:
 
 def share_of_pool(look: Look) -> jax.Array:
     """Share of the predicted class among the predictions on the unlabelled pool, x C."""
-    return (look.weights @ look.pool_probabilities)[look.predicted] * look.classes
+    return product(look.weights, look.pool_probabilities)[look.predicted] * look.classes
 
 
 def log_share_ratio(look: Look) -> jax.Array:
@@ -131,7 +132,7 @@ def _coverage(width: int, weighted: bool) -> PoolFeature:
     def feature(look: Look) -> jax.Array:
         gains = look.gains[width]
         weights = look.pool_unsure[look.references] if weighted else jnp.ones(len(gains))
-        return _log(weights @ gains / len(gains))
+        return _log(product(weights, gains) / len(gains))
 
     feature.__doc__ = f"Log gain in coverage, by kernel {width + 1}" + (
         ", weighted by 1 - margin." if weighted else "."
@@ -146,7 +147,7 @@ def log_variance(look: Look) -> jax.Array:
 
 def _reduction(look: Look, weights: jax.Array) -> jax.Array:
     variance, covariance = look.posterior
-    return (weights @ covariance**2) / len(covariance) / (variance + 2 * L2)
+    return product(weights, covariance**2) / len(covariance) / (variance + 2 * L2)
 
 
 def log_reduction(look: Look) -> jax.Array:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxal.mdp.look import Look
 from jaxal.mdp.pool_features import vote_agreement
 from jaxal.registry import Registry
+from jaxal.tasks.products import product
 
 
 class Summary(Protocol):
@@ -76,7 +77,7 @@ def _mean_covered(width: int) -> Summary:
 
 def largest_share(look: Look) -> jax.Array:
     """Share of the class that is predicted most often."""
-    return jnp.max(look.weights @ jax.nn.one_hot(look.pool_predicted, look.pool_probabilities.shape[-1]))
+    return jnp.max(product(look.weights, jax.nn.one_hot(look.pool_predicted, look.pool_probabilities.shape[-1])))
 
 
 def imbalance(look: Look) -> jax.Array:

@@ -18,6 +18,7 @@ from jaxal.mdp.episode import rollout
 from jaxal.mdp.observation import Observation
 from jaxal.policies.learner import Hooks, Learned
 from jaxal.tasks.banks import OVER_SEEDS, Sources
+from jaxal.tasks.products import product
 from jaxal.tasks.task import for_each, over_lane, select, stretches
 
 POPULATION = 32  # weight vectors a generation, one episode each
@@ -28,7 +29,7 @@ FLOOR = 0.05  # least deviation of the search, so that it does not settle on noi
 def linear(params: jax.Array, observation: Observation, key: chex.PRNGKey) -> jax.Array:
     """A linear function of the action features, `params` [F]: [K]."""
     del key
-    return observation.features @ params
+    return product(observation.features, params)
 
 
 class Search(NamedTuple):

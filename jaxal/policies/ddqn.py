@@ -7,7 +7,7 @@ Q(s, a) scores one candidate; the N highest are labelled together (eq. 3). All N
 which is eq. 4 with the mean over the set written out.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple, Protocol
 
 import chex
@@ -19,6 +19,7 @@ from flax import linen as nn
 from jaxal.config import AgentConfig, Config
 from jaxal.mdp.observation import state_size
 from jaxal.policies.replay import Transition
+from jaxal.tasks.products import FULL
 
 
 class QNetwork(nn.Module):
@@ -34,12 +35,13 @@ class QNetwork(nn.Module):
     def __call__(self, state_vector: jax.Array, features: jax.Array) -> jax.Array:
         """State vector [.], features of the candidates [K, F] -> [K]."""
         first, *rest = self.hidden
-        x = nn.Dense(first, name="state")(state_vector)
-        x = x + nn.Dense(first, use_bias=False, name="action")(features)
+        dense = partial(nn.Dense, precision=FULL)
+        x = dense(first, name="state")(state_vector)
+        x = x + dense(first, use_bias=False, name="action")(features)
         for i, width in enumerate(rest):
-            x = nn.Dense(width, name=f"hidden_{i}")(nn.relu(x))
+            x = dense(width, name=f"hidden_{i}")(nn.relu(x))
         begin = nn.linear.default_kernel_init if self.residual is None else nn.initializers.zeros
-        q = nn.Dense(1, kernel_init=begin, name="q")(nn.relu(x))[..., 0]
+        q = dense(1, kernel_init=begin, name="q")(nn.relu(x))[..., 0]
         if self.residual is None:
             return q
         column, weight = self.residual

@@ -6,7 +6,7 @@ a regression on gains; beyond, the double-Q value of the state that the taken ac
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import chex
@@ -19,6 +19,7 @@ from flax import linen as nn
 from jaxal.config import CounterfactualConfig
 from jaxal.mdp.observation import Observation
 from jaxal.policies.sight import Names, Sight, see
+from jaxal.tasks.products import FULL
 
 CLIP = 5.0  # deviations beyond which an input says no more
 TARGET_RATE = 0.01  # share of the online parameters that moves into the target parameters after each update
@@ -52,13 +53,15 @@ class GainNetwork(nn.Module):
     @nn.compact
     def __call__(self, inputs: jax.Array, summary: jax.Array) -> jax.Array:
         """Inputs [K, 2 F], summary [S] -> [K]."""
+        dense = partial(nn.Dense, precision=FULL)
+        value = dense(1, kernel_init=nn.initializers.normal(0.01), name="value")
         if not self.hidden:  # of the state it would be a constant
-            return nn.Dense(1, kernel_init=nn.initializers.normal(0.01), name="value")(inputs)[..., 0]
+            return value(inputs)[..., 0]
         first, *rest = self.hidden
-        x = nn.Dense(first, name="candidate")(inputs) + nn.Dense(first, use_bias=False, name="state")(summary)
+        x = dense(first, name="candidate")(inputs) + dense(first, use_bias=False, name="state")(summary)
         for i, width in enumerate(rest):
-            x = nn.Dense(width, name=f"hidden_{i}")(nn.relu(x))
-        return nn.Dense(1, kernel_init=nn.initializers.normal(0.01), name="value")(nn.relu(x))[..., 0]
+            x = dense(width, name=f"hidden_{i}")(nn.relu(x))
+        return value(nn.relu(x))[..., 0]
 
 
 class Scaler(NamedTuple):

@@ -19,6 +19,7 @@ from jaxal.policies.ddqn import Agent, AgentState
 from jaxal.policies.hand_written import random
 from jaxal.policies.replay import Replay, Transition
 from jaxal.tasks.banks import Sources
+from jaxal.tasks.products import product
 from jaxal.tasks.task import Task, for_each, select
 
 
@@ -163,14 +164,14 @@ def store(setup: Setup, buffer: Any, transitions: Transition, dataset: jax.Array
 def fit_scaling(setup: Setup, rewards: jax.Array, dataset: jax.Array) -> Scaling:
     """Baseline and deviation of the rewards [E, T] of each data set; `dataset` [E] says whose they are."""
     member = jax.nn.one_hot(dataset, setup.datasets, axis=0)  # [datasets, E]
-    mean = member @ rewards / jnp.maximum(jnp.sum(member, 1, keepdims=True), 1)
+    mean = product(member, rewards) / jnp.maximum(jnp.sum(member, 1, keepdims=True), 1)
     baseline = jax.vmap(smooth)(mean) if setup.config.time_baseline else jnp.zeros_like(mean)
     if not setup.config.scale_reward:
         return Scaling(baseline, jnp.ones(setup.datasets))
     left = rewards - baseline[dataset]
     count = jnp.maximum(jnp.sum(member, 1) * setup.environment.steps, 1)
-    centre = jnp.sum(member @ left, 1) / count
-    variance = jnp.sum(member @ (left - centre[dataset][:, None]) ** 2, 1) / count
+    centre = jnp.sum(product(member, left), 1) / count
+    variance = jnp.sum(product(member, (left - centre[dataset][:, None]) ** 2), 1) / count
     return Scaling(baseline, jnp.maximum(jnp.sqrt(variance), 1e-6))
 
 

@@ -33,9 +33,9 @@ def moments(decisions: Decision) -> Moments:
     mask = decisions.mask & finite[:, None]  # [n, K]
     share = mask / jnp.maximum(jnp.sum(mask, -1, keepdims=True), 1)
     features, gains = jnp.where(mask[..., None], features, 0.0), jnp.where(mask, gains, 0.0)
-    x = jnp.where(mask[..., None], features - jnp.einsum("nk,nkf->nf", share, features)[:, None], 0.0)
-    y = jnp.where(mask, gains - jnp.sum(share * gains, -1, keepdims=True), 0.0)
     with jax.default_matmul_precision("highest"):
+        x = jnp.where(mask[..., None], features - jnp.einsum("nk,nkf->nf", share, features)[:, None], 0.0)
+        y = jnp.where(mask, gains - jnp.sum(share * gains, -1, keepdims=True), 0.0)
         gram, moment = jnp.einsum("nkf,nkg->fg", x, x), jnp.einsum("nkf,nk->f", x, y)
     return Moments(gram, moment, jnp.sum(y**2), jnp.sum(mask).astype(jnp.float32))
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxal.classifiers.linear_probe import Begin, climb
 from jaxal.mdp.pool import PoolView
 from jaxal.tasks.inverse import positive_inverse
+from jaxal.tasks.products import product
 from jaxal.tasks.task import masked_logits
 
 TEMPERATURES = tuple(t / 10 for t in range(10, 200))  # 1.0 to 19.9
@@ -43,4 +44,4 @@ def calibration_error(logits: jax.Array, labels: jax.Array, used: jax.Array) -> 
     confidence = jnp.max(jax.nn.softmax(logits), -1)
     right = (jnp.argmax(logits, -1) == labels).astype(jnp.float32)
     members = jax.nn.one_hot(jnp.ceil(confidence * BINS).astype(jnp.int32) - 1, BINS, axis=0) * used
-    return jnp.sum(jnp.abs(members @ (right - confidence))) / jnp.maximum(jnp.sum(used), 1)
+    return jnp.sum(jnp.abs(product(members, right - confidence))) / jnp.maximum(jnp.sum(used), 1)

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from jaxal.mdp.observation import Observation
 from jaxal.policies.hand_written import margin
 from jaxal.policies.strategy import Setting
+from jaxal.tasks.products import product
 
 MAX_CLUSTERS = 500
 NEIGHBOURS = 20
@@ -41,7 +42,7 @@ def typiclust(params: Clustering, observation: Observation, key: chex.PRNGKey) -
     clusters, typical, sizes = jax.tree.map(lambda x: x[observation.time], params)
     groups = sizes.shape[-1]
     members = jax.nn.one_hot(clusters, groups, axis=0)  # [G, P]
-    labelled = members @ (~observation.mask & (clusters >= 0)).astype(jnp.float32)
+    labelled = product(members, (~observation.mask & (clusters >= 0)).astype(jnp.float32))
     best = jax.ops.segment_max(jnp.where(observation.mask, typical, -jnp.inf), clusters, groups)
     rank = jnp.lexsort((-sizes, labelled, sizes <= 5))  # cluster numbers, the first to be drawn from first
     place = jnp.zeros(groups).at[rank].set(jnp.arange(groups, dtype=jnp.float32))

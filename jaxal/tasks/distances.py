@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxal.registry import Registry
+from jaxal.tasks.products import product
 
 NEIGHBOURS = 10  # neighbours in the local density
 ANCHORS = 10_000  # rows that stand for a larger pool
@@ -79,12 +80,7 @@ def inner(x: jax.Array, y: jax.Array) -> jax.Array:
     """Inner products of the rows of `x` [P, D] with those of `y` [L, D]: [P, L] float32."""
     chex.assert_rank([x, y], 2)
     chex.assert_equal_shape_suffix([x, y], 1)
-    return _exact(x, y.T)
-
-
-def _exact(x: jax.Array, y: jax.Array) -> jax.Array:
-    """The matrix product in full float32 precision."""
-    return jnp.matmul(x, y, precision=jax.lax.Precision.HIGHEST)
+    return product(x, y.T)
 
 
 def squared_euclidean(products: jax.Array, x_norms: jax.Array, y_norms: jax.Array) -> jax.Array:
@@ -105,12 +101,12 @@ def cosine(products: jax.Array, x_norms: jax.Array, y_norms: jax.Array) -> jax.A
 
 def _squared_euclidean_totals(x: jax.Array, keep: jax.Array) -> jax.Array:
     norms = jnp.sum(x * x, -1)
-    return jnp.clip(jnp.sum(keep) * norms + _exact(keep, norms) - 2.0 * _exact(x, _exact(keep, x)), 0.0)
+    return jnp.clip(jnp.sum(keep) * norms + product(keep, norms) - 2.0 * product(x, product(keep, x)), 0.0)
 
 
 def _cosine_totals(x: jax.Array, keep: jax.Array) -> jax.Array:
     units = x / jnp.maximum(jnp.sqrt(jnp.sum(x * x, -1)), 1e-12)[:, None]
-    return jnp.clip(jnp.sum(keep) - _exact(units, _exact(keep, units)), 0.0)
+    return jnp.clip(jnp.sum(keep) - product(units, product(keep, units)), 0.0)
 
 
 DISTANCES = Registry(
@@ -175,7 +171,7 @@ def local_density(distance: Distance, x: jax.Array, mask: jax.Array, block: int 
 def _sum(mask: jax.Array) -> Reduce:
     def reduce(d: jax.Array, rows: jax.Array, anchors: Anchors) -> jax.Array:
         del rows
-        return _exact(d, anchors.keep) * jnp.sum(mask) / jnp.maximum(jnp.sum(anchors.keep), 1.0)
+        return product(d, anchors.keep) * jnp.sum(mask) / jnp.maximum(jnp.sum(anchors.keep), 1.0)
 
     return reduce
 
