@@ -1,6 +1,6 @@
 """What training on a data set's own source pool adds, beside the pretrained policy and every hand-written strategy.
 
-    python experiments/trained_here.py --data ../shared/data --policies a.npz b.npz
+    python experiments/trained_here.py --data ../shared/data
 
 The policy (`counterfactual`, as the default preset trains it) learns on the source pool of each split, and is compared
 on the pool of the same split, which is disjoint from it. It begins with the first of the policies that has not met the
@@ -18,7 +18,7 @@ from typing import Any
 
 import leave_one_out
 import numpy as np
-from leave_one_out import PICTURES, TABLES, Cell, clustered, data_of
+from leave_one_out import PICTURES, TABLES, Cell, data_of, told
 
 import jaxal
 from jaxal.files import write_json, write_text
@@ -28,7 +28,7 @@ from jaxal.report.statistics import rounded
 
 RESULTS = Path(__file__).parent / "results" / "trained_here"
 TRAINED, BEFORE, CHECK = "counterfactual", "pretrained", "margin"
-SPLITS, STARTS, BUDGET = 4, 4, 60  # as the results have that are taken
+SPLITS, STARTS, BUDGET = 4, 4, 60  # the first of the results that are taken
 SETS = (*PICTURES, *TABLES)
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     """Computes what is missing, and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of real data")
-    parser.add_argument("--policies", nargs="*", default=[], help="policy files")
+    parser.add_argument("--policies", nargs="*", default=leave_one_out.POLICIES, help="policy files")
     parser.add_argument("--sets", nargs="*", choices=SETS, default=SETS, help="data sets; all by default")
     parser.add_argument("--table", action="store_true", help="compute nothing")
     given = parser.parse_args()
@@ -66,13 +66,12 @@ def compare(cell: Cell, folder: Path, policies: Sequence[str]) -> dict[str, Any]
     found = jaxal.compare(
         data_of(cell, folder), [TRAINED, BEFORE, CHECK], progress=False, pretrained=policy, **settings
     )
-    before = leave_one_out.read(cell).aulc[CHECK]
+    before = rules_of(cell.data)[CHECK]
     if not np.allclose(found.aulc(CHECK), before, atol=1e-3):
         raise ValueError(f"{cell.data}: {CHECK} is not what it was in {cell.path}; compute that again")
     return {
         "policy": pretrained.named(policy).fingerprint,
         "aulc": {name: rounded(found.aulc(name)) for name in (TRAINED, BEFORE)},
-        "quarters": {name: rounded(leave_one_out.quarters_of(found.curves(name))) for name in (TRAINED, BEFORE)},
         "labels_counted": found.summary["labels_counted"],
         "training": {
             name: found.summary["training"][name] for name in ("seconds", "compile_seconds", "explains", "validation")
@@ -88,23 +87,22 @@ def table(names: list[str]) -> list[str]:
         "Written by `experiments/trained_here.py`; AULC of accuracy in points of 100, 1 label a step, "
         f"{BUDGET} labels, {SPLITS} splits x {STARTS} starts. The best rule is chosen afterwards, of 23.",
         "",
-        "| data | trained | pretrained | best rule | trained - pretrained | trained - best rule | quarters | margin "
+        "| data | trained | pretrained | best rule | trained - pretrained | trained - best rule | margin "
         "| variance explained | labels of training | the start had met the data |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     over_before, over_rules = [], {}
     for name in names:
-        kept, rules = json.loads(path_of(name).read_text(encoding="utf-8")), leave_one_out.read(Cell(name, 1, BUDGET))
+        kept, rules = json.loads(path_of(name).read_text(encoding="utf-8")), rules_of(name)
         ours, before = (np.array(kept["aulc"][each]) for each in (TRAINED, BEFORE))
-        best = rules.aulc[rules.best]
-        quarters = (np.array(kept["quarters"][TRAINED]) - rules.quarters[rules.best]).mean(0)
+        best = max(rules, key=lambda rule: rules[rule].mean())
         over_before.append((ours - before).mean(1))
-        for rule in rules.rules:
-            over_rules.setdefault(rule, []).append((ours - rules.aulc[rule]).mean(1))
+        for rule, aulc in rules.items():
+            over_rules.setdefault(rule, []).append((ours - aulc).mean(1))
         lines.append(
-            f"| {name} | {100 * ours.mean():.2f} | {100 * before.mean():.2f} | {rules.best} {100 * best.mean():.2f} "
-            f"| {told(ours - before)} | {told(ours - best)} | {' '.join(f'{100 * q:+.1f}' for q in quarters)} "
-            f"| {100 * rules.aulc[CHECK].mean():.2f} | {kept['training']['explains']['r2']:.0%} "
+            f"| {name} | {100 * ours.mean():.2f} | {100 * before.mean():.2f} | {best} {100 * rules[best].mean():.2f} "
+            f"| {told(ours - before)} | {told(ours - rules[best])} "
+            f"| {100 * rules[CHECK].mean():.2f} | {kept['training']['explains']['r2']:.0%} "
             f"| {sum(number for use, number in kept['labels_counted'].items() if use != 'budget'):,} "
             f"| {'yes' if has_met(kept['policy'], name) else 'no'} |"
         )
@@ -117,16 +115,16 @@ def table(names: list[str]) -> list[str]:
     return lines
 
 
+def rules_of(name: str) -> dict[str, np.ndarray]:
+    """AULC [splits, starts] of the hand-written strategies from the same initial sets."""
+    found = leave_one_out.read(Cell(name, 1, BUDGET))
+    return {rule: found.aulc[rule][:SPLITS, :STARTS] for rule in found.rules}
+
+
 def has_met(policy: str, name: str) -> bool:
     """Whether a policy, by its fingerprint, was trained on a data set; all but the package's were made without."""
     shipped = pretrained.named("")
     return policy == shipped.fingerprint and name in shipped.card["data"]
-
-
-def told(differences: np.ndarray) -> str:
-    """Mean of differences [splits, starts] and its standard error, in points of 100."""
-    difference, error = clustered(differences)
-    return f"{100 * difference:+.2f} ± {100 * error:.2f}"
 
 
 if __name__ == "__main__":

@@ -32,9 +32,11 @@ PENALTY = 0.2  # of the squared weights, for each candidate
 
 
 class Gains(NamedTuple):
-    """Decisions of one data set in one round, less what the network does not need."""
+    """Decisions of one data set in one round."""
 
+    features: np.ndarray  # [n, K, F] float16
     standardised: np.ndarray  # [n, K, F] float16
+    summary: np.ndarray  # [n, S]
     gains: np.ndarray  # [n, K]
     mask: np.ndarray  # [n, K] bool
 
@@ -61,8 +63,8 @@ def train(
     for number, own_share in enumerate(ROUNDS):
         for place, name in enumerate(sets):
             key = jax.random.fold_in(jax.random.key(seed), number * len(sets) + place)
-            make = partial(_collect, run, play, params, name, own_share, seed * 100_003 + number * 1_009 + place, key)
-            found.append(_kept(kept / f"{number}-{place}.npz", partial(make, data)))
+            make = partial(collect, run, play, params, name, own_share, seed * 100_003 + number * 1_009 + place, key)
+            found.append(kept_gains(kept / f"{number}-{place}.npz", partial(make, data)))
             progress(len(found), len(ROUNDS) * len(sets), name)
         params = fit(found)
     report = {
@@ -77,7 +79,7 @@ def train(
     return Learned(params, report)
 
 
-def _collect(
+def collect(
     run: Callable[..., Any],
     play: Play,
     params: Params,
@@ -91,10 +93,10 @@ def _collect(
     count = play.config.episodes
     sources = fresh([name], count, task_seed, data)
     decisions = run(params, sources.bank, jnp.arange(count), jnp.float32(own_share), key)
-    return Gains(*map(np.asarray, (decisions.sight.standardised, decisions.gains, decisions.mask)))
+    return Gains(*map(np.asarray, (*decisions.sight, decisions.gains, decisions.mask)))
 
 
-def _kept(path: Path, make: Callable[[], Gains]) -> Gains:
+def kept_gains(path: Path, make: Callable[[], Gains]) -> Gains:
     """What a file holds, or else what is made, and kept there."""
     if not path.exists():
         write_npz(path, make()._asdict())
@@ -102,14 +104,39 @@ def _kept(path: Path, make: Callable[[], Gains]) -> Gains:
         return Gains(**file)
 
 
-def fit(found: Sequence[Gains]) -> Params:
-    """Ridge regression of the gains on the standardised features, both centred in each state; sets count alike.
+class Examples(NamedTuple):
+    """What a regression learns from, of one data set in one round."""
+
+    inputs: np.ndarray  # [n, K, F] float64
+    gains: np.ndarray  # [n, K] float64
+    mask: np.ndarray  # [n, K] bool; where it is False, the others are 0
+
+
+def usable(gains: Gains) -> Gains:
+    """The states that have candidates, and finite numbers: data with many copies have some that have not."""
+    finite = np.isfinite(gains.standardised).all((1, 2)) & np.isfinite(gains.gains).all(-1)
+    some = gains.mask.any(-1) & finite
+    return Gains(*(part[some] for part in gains))
+
+
+def centred(gains: Gains) -> Examples:
+    """Of all candidates of the usable states; features and gains are centred in each state."""
+    some = usable(gains)
+    x, y, mask = some.standardised, some.gains, some.mask
+    share = mask / mask.sum(-1, keepdims=True)
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    x = np.where(mask[..., None], x - np.einsum("nk,nkf->nf", share, x)[:, None], 0.0)
+    return Examples(x, np.where(mask, y - (share * y).sum(-1, keepdims=True), 0.0), mask)
+
+
+def fit(found: Sequence[Gains], examples: Callable[[Gains], Examples] = centred) -> Params:
+    """Ridge regression of the gains on the standardised features; sets count alike.
 
     In float64, as the package's policy was made; `jaxal.policies.linear_gains` does the same within training.
     """
     gram, moment, rows = np.zeros((NAMES.size, NAMES.size)), np.zeros(NAMES.size), 0.0
     for each in found:
-        x, y, mask = _centred(each)
+        x, y, mask = examples(each)
         weight = 1.0 / max(mask.sum(), 1)
         gram += weight * np.einsum("nkf,nkg->fg", x, x, optimize=True)
         moment += weight * np.einsum("nkf,nk->f", x, y, optimize=True)
@@ -117,23 +144,8 @@ def fit(found: Sequence[Gains]) -> Params:
     return linear_params(NAMES, np.linalg.solve(gram + PENALTY * rows * np.eye(len(moment)), moment))
 
 
-def _usable(gains: Gains) -> Gains:
-    """The states that have candidates, and finite numbers: data with many copies have some that have not."""
-    finite = np.isfinite(gains.standardised).all((1, 2)) & np.isfinite(gains.gains).all(-1)
-    some = gains.mask.any(-1) & finite
-    return Gains(*(part[some] for part in gains))
-
-
-def _centred(gains: Gains) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features, gains and mask of the usable states; 0 where there is no candidate."""
-    x, y, mask = _usable(gains)
-    share = mask / mask.sum(-1, keepdims=True)
-    x, y = x.astype(np.float64), y.astype(np.float64)
-    x = np.where(mask[..., None], x - np.einsum("nk,nkf->nf", share, x)[:, None], 0.0)
-    return x, np.where(mask, y - (share * y).sum(-1, keepdims=True), 0.0), mask
-
-
 def _explains(found: Sequence[Gains], params: Params) -> dict[str, float]:
     """See `gain_network.explained`."""
-    x, gains, mask = (np.concatenate(parts) for parts in zip(*map(_usable, found), strict=True))
-    return explained(x.astype(np.float32) @ np.asarray(linear_weights(params)), gains, mask)
+    some = Gains(*(np.concatenate(parts) for parts in zip(*map(usable, found), strict=True)))
+    values = some.standardised.astype(np.float32) @ np.asarray(linear_weights(params))
+    return explained(values, some.gains, some.mask)

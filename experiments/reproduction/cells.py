@@ -158,7 +158,9 @@ def compared(
         "accuracy": {
             names.get(s, s): np.round(results.curves(s, metric).astype(float), 4).tolist() for s in results.strategies
         },
-        "training": {k: report[k] for k in ("iterations_by_seed", "env_steps", "seconds", "compile_seconds") if report},
+        "training": {
+            k: report[k] for k in ("iterations_by_seed", "env_steps", "seconds", "compile_seconds") if k in report
+        },
         "wall_seconds": round(time.perf_counter() - began, 1),
         "environment": results.summary["environment"],
     }

@@ -21,7 +21,14 @@ COLOURS = {
     "margin": "#0072B2",
     "entropy": "#56B4E9",
     "average confidence": "#AA4499",
+    "pretrained": "#009E73",
+    "counterfactual": "#004D39",
+    "typical_herding": "#CC6677",
+    "chord_herding": "#882255",
+    "typical_uncertainty": "#DDAA33",
+    "uherding": "#997700",
 }
+LEARNED = (OURS, LARGER, "pretrained", "counterfactual")
 
 
 def panel(ax: Axes, title: str, cells: Mapping[str, Cell]) -> None:
@@ -32,7 +39,7 @@ def panel(ax: Axes, title: str, cells: Mapping[str, Cell]) -> None:
         low, high = statistics.interval(band, 0.68)
         colour = COLOURS.get(strategy, "#333333")
         ax.fill_between(cell["labels"], low, high, color=colour, alpha=0.12, lw=0)
-        ax.plot(cell["labels"], band.mean((0, 1)), color=colour, lw=2 if strategy in (OURS, LARGER) else 1.2)
+        ax.plot(cell["labels"], band.mean((0, 1)), color=colour, lw=2 if strategy in LEARNED else 1.2)
         ax.lines[-1].set_label(strategy)
     ax.set_title(title, loc="left", fontsize=9)
     ax.grid(alpha=0.25)
@@ -49,7 +56,8 @@ def columns(titles: Sequence[str], rows: Sequence[Sequence[Mapping[str, Cell]]])
         line[0].set_ylabel("accuracy on the test rows")
     for ax in axes[-1]:
         ax.set_xlabel("labels")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    shown = {label: line for ax in axes[:, 0] for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(shown.values(), shown, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

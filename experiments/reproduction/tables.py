@@ -39,6 +39,16 @@ def curves_table(columns: Mapping[str, Cell]) -> str:
     return markdown(["strategy", "mean area", *(f"{point} labels" for point in points)], ordered)
 
 
+def areas_table(name: str, by_setting: Mapping[str, Mapping[str, Cell]]) -> str:
+    """Each strategy's area under the curve, a column a setting, by its mean over the settings."""
+    areas = {
+        strategy: [statistics.aulc(accuracy(columns[strategy], strategy)) for columns in by_setting.values()]
+        for strategy in next(iter(by_setting.values()))
+    }
+    ordered = sorted(areas, key=lambda strategy: -np.mean([each.mean() for each in areas[strategy]]))
+    return markdown([f"area, `{name}`", *by_setting], [[each, *map(spread, areas[each])] for each in ordered])
+
+
 def figure_1(found: Mapping[str, Mapping[str, Cell]]) -> str:
     """A table a data set."""
     return "\n".join(f"`{name}`\n\n{curves_table(columns)}" for name, columns in found.items())
