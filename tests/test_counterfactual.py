@@ -18,7 +18,14 @@ from jaxal.config import Config, CounterfactualConfig, ProbeConfig, SettingError
 from jaxal.data.splits import Rows
 from jaxal.policies import counterfactual
 from jaxal.policies.counterfactual import Behaviour, Play, in_spreads
-from jaxal.policies.gain_network import Decision, explained, linear_params, linear_weights, make_gain_agent
+from jaxal.policies.gain_network import (
+    Decision,
+    explained,
+    explained_by_phase,
+    linear_params,
+    linear_weights,
+    make_gain_agent,
+)
 from jaxal.policies.gain_training import NAMES, make_play
 from jaxal.policies.sight import PROPOSERS, Sight
 from jaxal.presets import default
@@ -206,6 +213,19 @@ def test_the_network_learns_a_gain_it_can_see():
     told = explained(np.asarray(values), np.asarray(held_out.gains), np.asarray(held_out.mask))
     assert losses[-1] < 0.1 * losses[0]
     assert told["r2"] > 0.9 and told["rank_correlation"] > 0.9 and told["top_share"] > 0.9
+
+
+def test_what_is_explained_is_told_by_phase():
+    rng = np.random.default_rng(0)
+    gains, labels = rng.normal(size=(300, 12)), np.repeat([5, 20, 50], 100)
+    noise = np.repeat([0.0, 1.0, 100.0], 100)[:, None] * rng.normal(size=gains.shape)
+    told = explained_by_phase(gains + noise, gains, np.ones((300, 12), bool), labels)
+    assert told["explains_early"]["r2"] == pytest.approx(1.0)
+    assert told["explains_early"]["rank_correlation"] == told["explains_early"]["top_share"] == pytest.approx(1.0)
+    assert told["explains_middle"]["r2"] == pytest.approx(0.5, abs=0.05)
+    assert told["explains_late"]["r2"] < 0.01
+    same = explained_by_phase(gains, gains, np.ones((300, 12), bool), np.full(300, 7.0))
+    assert set(same) == {"explains", "explains_early"}  # all have equally many labels
 
 
 @pytest.mark.usefixtures("vmapped_keys")

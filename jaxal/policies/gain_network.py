@@ -202,6 +202,20 @@ def explained(values: np.ndarray, gains: np.ndarray, mask: np.ndarray) -> dict[s
     }
 
 
+def explained_by_phase(
+    values: np.ndarray, gains: np.ndarray, mask: np.ndarray, labels: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """`explained` of all states, and of the thirds with the fewest and the most labels [n] and the one between."""
+    bounds = np.quantile(labels, [1 / 3, 2 / 3])
+    phase = np.searchsorted(bounds, labels)  # 0, 1, 2
+    found = {"explains": explained(values, gains, mask)}
+    for number, name in enumerate(("early", "middle", "late")):
+        some = (phase == number) & mask.any(-1)
+        if some.any():
+            found[f"explains_{name}"] = explained(values[some], gains[some], mask[some])
+    return found
+
+
 @dataclass(frozen=True)
 class Judge:
     """Looks at a state with a policy's own features, and judges the candidates. Equal ones compile once."""

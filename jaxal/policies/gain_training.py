@@ -16,7 +16,7 @@ from jaxal.config import Config, SettingError
 from jaxal.mdp.environment import Environment, make_environment
 from jaxal.policies import counterfactual, pretrained
 from jaxal.policies.counterfactual import Play, TrainState
-from jaxal.policies.gain_network import Judge, Params, explained, make_gain_agent, param_shapes
+from jaxal.policies.gain_network import Judge, Params, explained_by_phase, make_gain_agent, param_shapes
 from jaxal.policies.iteration import mean_accuracies
 from jaxal.policies.learner import Hooks, Learned
 from jaxal.policies.sight import Names
@@ -102,7 +102,7 @@ def learn(
         "seconds": time.perf_counter() - compiled,
         "compile_seconds": compiled - began,
         "losses": rounded(losses),
-        "explains": explains(play, jax.tree.map(lambda x: x[0], states[0])),
+        **explains(play, jax.tree.map(lambda x: x[0], states[0])),
     }
     if start is not None:
         params, report["validation"] = better(config, environment, sources, start, params)
@@ -170,13 +170,14 @@ def _compile(play: Play, start: Params | None, sources: Sources, keys: chex.PRNG
     return lowered[0].compile(), lowered[1].compile(), state
 
 
-def explains(play: Play, state: TrainState) -> dict[str, float]:
-    """How much of the gains in a seed's buffer its network explains; see `gain_network.explained`."""
+def explains(play: Play, state: TrainState) -> dict[str, dict[str, float]]:
+    """How much of the gains in a seed's buffer its network explains; see `gain_network.explained_by_phase`."""
     held = state.buffer.experience
     count = held.gains.shape[1] if bool(state.buffer.is_full) else int(state.buffer.current_index)
     decisions = jax.tree.map(lambda x: x[0, :count].astype(jnp.float32), held._replace(following=None))
     values = jax.jit(jax.vmap(play.agent.values, (None, 0)))(state.agent.params, decisions.sight)
-    return explained(np.asarray(values), np.asarray(decisions.gains), np.asarray(decisions.mask) > 0)
+    labels = np.asarray(decisions.sight.summary)[:, NAMES.summaries.index("log_labels")]
+    return explained_by_phase(np.asarray(values), np.asarray(decisions.gains), np.asarray(decisions.mask) > 0, labels)
 
 
 def shapes(config: Config, classes: int, seeds: int) -> Params:
