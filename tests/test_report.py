@@ -216,6 +216,22 @@ def test_headline_admits_a_bad_end_and_a_better_control():
     assert "last quarter" not in headline(make_results())
 
 
+def test_headline_says_where_the_lead_comes_from():
+    results = make_results({"untrained_q": 0.03})
+    for old, new in (("ddqn", "counterfactual"), ("untrained_q", "pretrained")):
+        results["strategies"][new] = results["strategies"].pop(old)
+        for entry in results["comparisons"]:
+            entry.update({side: new for side in ("a", "b") if entry[side] == old})
+    area = {name: entry["aulc_mean"] for name, entry in results["strategies"].items()}
+    pattern = r"Of its (\S+) over margin, (\S+) is .* rule's, (\S+) comes .* and (\S+) with training on this data\.$"
+    told = re.search(pattern, headline(results))
+    ladder = [area[name] for name in ("margin", "typicality", "pretrained", "counterfactual")]
+    wanted = [ladder[-1] - ladder[0], *(b - a for a, b in pairwise(ladder))]
+    assert told is not None
+    assert [float(x.replace("−", "-")) for x in told.groups()] == pytest.approx(wanted, abs=1e-4)
+    assert "over margin" not in headline(make_results())
+
+
 def test_headline_without_a_policy_or_a_test():
     results = make_results()
     untested = {**results, "comparisons": []}

@@ -1,6 +1,7 @@
 """The words and numbers of a report: the headline, signed comparisons, and tables of finished strings."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from jaxal.report.summary import METRIC_NAMES, Summary, best_hand_written, curves, label, missing, policy
@@ -79,7 +80,19 @@ def headline(summary: Summary) -> str:
     last = margin["quarters"][-1] if margin and margin.get("quarters") else None
     if last is not None and last < 0:
         text += f" In the last quarter of the labels it is {-last:.4f} below margin."
-    return text
+    return text + _parts_of_lead(area, ours, best)
+
+
+def _parts_of_lead(area: Mapping[str, float], ours: str, best: str) -> str:
+    """What of the trained policy's lead over margin the best rule has, and what start and training add to that."""
+    if ours != "counterfactual" or not {"pretrained", "margin"} <= set(area):
+        return ""
+    ladder = [area[name] for name in ("margin", best, "pretrained", ours)]
+    rule, start, training = (number(b - a, 4, sign=True) for a, b in pairwise(ladder))
+    return (
+        f" Of its {number(ladder[-1] - ladder[0], 4, sign=True)} over margin, {rule} is the best rule's, {start} comes "
+        f"with the pretrained policy that training began with, and {training} with training on this data."
+    )
 
 
 def strategy_table(summary: Summary) -> Table:
