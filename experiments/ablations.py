@@ -35,13 +35,14 @@ from pretraining.training import (
     fit,
     kept_gains,
     usable,
+    usable_states,
 )
 
 import jaxal
 from jaxal.config import CounterfactualConfig
 from jaxal.files import write_json, write_text
 from jaxal.policies import counterfactual, pretrained
-from jaxal.policies.gain_network import Decision, GainAgentState, Params, linear_params, make_gain_agent
+from jaxal.policies.gain_network import Decision, Following, GainAgentState, Params, linear_params, make_gain_agent
 from jaxal.policies.gain_training import NAMES, make_play
 from jaxal.policies.sight import RULES, Sight
 from jaxal.presets import default
@@ -103,7 +104,8 @@ def the_one_taken(gains: Gains) -> Examples:
     return Examples(every.inputs[:, :1], every.gains[:, :1], every.mask[:, :1])
 
 
-NETWORK = CounterfactualConfig(hidden=(64,), iterations=50)  # of `updates` each
+LINEAR = CounterfactualConfig(iterations=50)  # of `updates` each
+NETWORK = replace(LINEAR, hidden=(64,))
 
 
 def untrained(found: Sequence[Gains]) -> Params:
@@ -111,20 +113,31 @@ def untrained(found: Sequence[Gains]) -> Params:
     return _begin(CounterfactualConfig(), found).params
 
 
-def by_gradients(found: Sequence[Gains]) -> Params:
-    """A network with a hidden layer, by AdamW on minibatches of all states."""
-    agent, state = make_gain_agent(NETWORK, NAMES), _begin(NETWORK, found)
-    parts = _together(found)
-    decisions = Decision(Sight(parts.features, parts.standardised, parts.summary), parts.gains, parts.mask)
-    every = jax.tree.map(jnp.asarray, decisions)
+def by_gradients(found: Sequence[Gains], config: CounterfactualConfig) -> Params:
+    """By AdamW on minibatches of all states; with a discount by double Q-learning."""
+    agent, state = make_gain_agent(config, NAMES), _begin(config, found)
+    every = jax.tree.map(lambda *x: jnp.asarray(np.concatenate(x)), *(decisions_of(each, config) for each in found))
 
     def update(state: GainAgentState, key: jax.Array) -> tuple[GainAgentState, jax.Array]:
-        rows = jax.random.randint(key, (NETWORK.minibatch,), 0, len(every.mask))
+        rows = jax.random.randint(key, (config.minibatch,), 0, len(every.mask))
         minibatch = jax.tree.map(lambda x: x[rows].astype(jnp.float32) if x.dtype == jnp.float16 else x[rows], every)
         return agent.update(state, minibatch)
 
-    keys = jax.random.split(jax.random.key(1), NETWORK.iterations * NETWORK.updates)
+    keys = jax.random.split(jax.random.key(1), config.iterations * config.updates)
     return jax.jit(partial(jax.lax.scan, update))(state, keys)[0].target_params
+
+
+def decisions_of(gains: Gains, config: CounterfactualConfig) -> Decision:
+    """Those that can be used, as training has them; gains are kept in the order in which episodes met their states."""
+    sight, some = Sight(gains.features, gains.standardised, gains.summary), usable_states(gains)
+    decisions = Decision(sight, gains.gains, gains.mask)
+    if config.gamma > 0:
+        last = np.arange(len(some)) % config.records == config.records - 1
+        known = last | np.roll(some, -1)  # an episode's last state has none after it
+        after = lambda x: np.where(np.expand_dims(last | ~known, [*range(1, x.ndim)]), 0, np.roll(x, -1, 0))
+        following = Following(jax.tree.map(after, sight), after(gains.mask).astype(bool), np.where(last, 0.0, 1.0))
+        decisions, some = decisions._replace(following=following), some & known
+    return jax.tree.map(lambda x: x[some], decisions)
 
 
 def _begin(config: CounterfactualConfig, found: Sequence[Gains]) -> GainAgentState:
@@ -143,7 +156,13 @@ VARIANTS = {
     "one of 32": Variant("the label taken alone, as in Q-learning", learn=partial(fit, examples=the_one_taken)),
     "accuracy": Variant("gains in accuracy", score="accuracy"),
     "probability": Variant("gains in the true class's probability", score="probability"),
-    "network": Variant("a hidden layer of 64", learn=by_gradients, hidden=NETWORK.hidden),
+    "gradients": Variant(
+        "linear, by gradients and with features as they are, too", learn=partial(by_gradients, config=LINEAR)
+    ),
+    "discount": Variant(
+        "the same with a discount of 0.9", learn=partial(by_gradients, config=replace(LINEAR, gamma=0.9))
+    ),
+    "network": Variant("a hidden layer of 64", learn=partial(by_gradients, config=NETWORK), hidden=NETWORK.hidden),
     "no rules": Variant("without the six rules", learn=all_but(*RULES)),
     "rules alone": Variant("the six rules alone", learn=only(*RULES)),
     "no coverage": Variant("without gains in coverage", learn=all_but(*COVERAGE)),

@@ -1,6 +1,7 @@
 """What is said of policies on data that they have not met is what the kept results hold."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import Ridge
 
+from jaxal.config import CounterfactualConfig
 from jaxal.policies import pretrained
 from jaxal.policies.gain_network import linear_weights
 from jaxal.policies.gain_training import NAMES
@@ -108,3 +110,16 @@ def test_variants_have_files_of_their_own_and_features_that_there_are():
     assert len({ablations.path_of(name) for name in ablations.VARIANTS}) == len(ablations.VARIANTS)
     groups = (ablations.PROBABILITIES, ablations.COVERAGE, ablations.VARIANCE, ablations.GEOMETRY)
     assert sorted(sum(groups, ()) + ablations.NEIGHBOURS) == sorted(NAMES.features)
+
+
+def test_the_state_after_a_decision_is_the_next_of_its_episode(gains):
+    config = CounterfactualConfig(gamma=0.9, records=10)
+    found = ablations.decisions_of(gains, config)  # 4 episodes; state 3 is not finite, so 2 has no known successor
+    kept = np.delete(np.arange(40), [2, 3])
+    np.testing.assert_array_equal(found.sight.features, gains.features[kept])
+    assert found.following is not None and np.isfinite(found.following.sight.features).all()
+    np.testing.assert_array_equal(found.following.discount, np.where(kept % 10 == 9, 0, 1))
+    inner = kept % 10 != 9
+    np.testing.assert_array_equal(found.following.sight.features[inner], gains.features[kept[inner] + 1])
+    np.testing.assert_array_equal(found.following.mask[inner], gains.mask[kept[inner] + 1])
+    assert ablations.decisions_of(gains, replace(config, gamma=0.0)).following is None

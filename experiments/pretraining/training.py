@@ -112,10 +112,15 @@ class Examples(NamedTuple):
     mask: np.ndarray  # [n, K] bool; where it is False, the others are 0
 
 
-def usable(gains: Gains) -> Gains:
-    """The states that have candidates, and finite numbers: data with many copies have some that have not."""
+def usable_states(gains: Gains) -> np.ndarray:
+    """[n] which have candidates, and finite numbers: data with many copies have some that have not."""
     finite = np.isfinite(gains.standardised).all((1, 2)) & np.isfinite(gains.gains).all(-1)
-    some = gains.mask.any(-1) & finite
+    return gains.mask.any(-1) & finite
+
+
+def usable(gains: Gains) -> Gains:
+    """The states that `usable_states` names."""
+    some = usable_states(gains)
     return Gains(*(part[some] for part in gains))
 
 
