@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import questions, results, timing
+from experiments import beyond, questions, results, timing
 from experiments.reproduction import cells, data, paper, tables
 from experiments.reproduction.cells import LAL_RL, OURS, QUICK, Asked
+from jaxal.policies import pretrained
 
 
 @pytest.fixture
@@ -125,3 +126,17 @@ def test_a_size_is_timed_once_for_the_same_settings(asked, digits, monkeypatch):
     monkeypatch.setattr(timing, "LABELS", 21)
     with pytest.raises(TypeError):  # other settings are measured
         timing.every(asked)
+
+
+def test_beyond_takes_policies_that_have_not_met_the_data():
+    met = {"texture": "texture80", "tiles": "texture80", "cxr": "cxr"}  # the tiles are those of the texture features
+    for name, path in beyond.POLICIES.items():
+        assert met[name] not in pretrained.load(Path(__file__).parents[1] / path).card["data"]
+
+
+def test_areas_are_told_by_setting():
+    columns = {"none": {"margin": cell(0.5, 0.7)}, "all": {"margin": cell(0.3, 0.5)}}
+    columns = {title: {"random": cell(0.1, 0.1), **each} for title, each in columns.items()}
+    table = tables.areas_table("tiles", columns)
+    assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == ["| margin", "| random"]
+    assert "| margin | 0.600 ± " in table and "| 0.400 ± " in table
