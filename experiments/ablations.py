@@ -116,7 +116,7 @@ def untrained(found: Sequence[Gains]) -> Params:
 def by_gradients(found: Sequence[Gains], config: CounterfactualConfig) -> Params:
     """By AdamW on minibatches of all states; with a discount by double Q-learning."""
     agent, state = make_gain_agent(config, NAMES), _begin(config, found)
-    every = jax.tree.map(lambda *x: jnp.asarray(np.concatenate(x)), *(decisions_of(each, config) for each in found))
+    every = jax.tree.map(lambda *x: jnp.concatenate(x), *(decisions_of(each, config) for each in found))
 
     def update(state: GainAgentState, key: jax.Array) -> tuple[GainAgentState, jax.Array]:
         rows = jax.random.randint(key, (config.minibatch,), 0, len(every.mask))
@@ -129,13 +129,14 @@ def by_gradients(found: Sequence[Gains], config: CounterfactualConfig) -> Params
 
 def decisions_of(gains: Gains, config: CounterfactualConfig) -> Decision:
     """Those that can be used, as training has them; gains are kept in the order in which episodes met their states."""
-    sight, some = Sight(gains.features, gains.standardised, gains.summary), usable_states(gains)
-    decisions = Decision(sight, gains.gains, gains.mask)
+    features, standardised, summary, found, mask = map(jnp.asarray, gains)
+    some = jnp.asarray(usable_states(gains))
+    decisions = Decision(Sight(features, standardised, summary), found, mask)
     if config.gamma > 0:
-        last = np.arange(len(some)) % config.records == config.records - 1
-        known = last | np.roll(some, -1)  # an episode's last state has none after it
-        after = lambda x: np.where(np.expand_dims(last | ~known, [*range(1, x.ndim)]), 0, np.roll(x, -1, 0))
-        following = Following(jax.tree.map(after, sight), after(gains.mask).astype(bool), np.where(last, 0.0, 1.0))
+        last = jnp.arange(len(some)) % config.records == config.records - 1
+        known = last | jnp.roll(some, -1)  # an episode's last state has none after it
+        after = lambda x: jnp.where((last | ~known).reshape(-1, *[1] * (x.ndim - 1)), 0, jnp.roll(x, -1, 0))
+        following = Following(jax.tree.map(after, decisions.sight), after(mask).astype(bool), jnp.where(last, 0.0, 1.0))
         decisions, some = decisions._replace(following=following), some & known
     return jax.tree.map(lambda x: x[some], decisions)
 

@@ -115,7 +115,7 @@ class Examples(NamedTuple):
 def usable_states(gains: Gains) -> np.ndarray:
     """[n] which have candidates, and finite numbers: data with many copies have some that have not."""
     finite = np.isfinite(gains.standardised).all((1, 2)) & np.isfinite(gains.gains).all(-1)
-    return gains.mask.any(-1) & finite
+    return np.asarray(gains.mask.any(-1) & finite)
 
 
 def usable(gains: Gains) -> Gains:
