@@ -394,7 +394,7 @@ class CounterfactualConfig(Settings):
     own_share: float = 0.6
     """share of the episodes that the present policy plays, once it has learned something; rules play the others"""
     hidden: tuple[int, ...] = ()
-    """widths of the hidden layers; none: a linear function, which does better on data that it has not met"""
+    """widths of the hidden layers; none: a linear function, which does as well on data that it has not met"""
     learning_rate: float = 1e-3
     """of AdamW, falling to a fiftieth by a cosine"""
     weight_decay: float = 0.01

@@ -1,7 +1,6 @@
 """A linear policy from exact gains on fresh tasks of many data sets, by ridge regression.
 
-Networks with hidden layers explain more of the gains on the data sets that they are trained on, and choose worse on
-others; see BUILD_NOTES.md.
+Networks with hidden layers choose no better on data sets that they have not met; see BUILD_NOTES.md.
 """
 
 import time
