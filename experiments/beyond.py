@@ -6,7 +6,7 @@ Figure 1 with the paper's classifier and with the default one (where the policy 
 and figure 3 with noise, figure 4 with 1 to 10 labels a step. The pretrained policy is one that has not met the data
 (`experiments/policies`, made by `experiments/pretrain.py`). Runs of figure 1 and table 1 are taken from there.
 
-Cost:     --quick 5 minutes on 2 calm cores; the full form 20 on busy ones (`cells.FULL` has its size).
+Cost:     the full form half an hour on one busy core, most of it training (`cells.FULL` has its size); --quick a third.
 Expected: in experiments/RESULTS.md.
 """
 

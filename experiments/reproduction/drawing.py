@@ -40,7 +40,7 @@ def panel(ax: Axes, title: str, cells: Mapping[str, Cell]) -> None:
         colour = COLOURS.get(strategy, "#333333")
         ax.fill_between(cell["labels"], low, high, color=colour, alpha=0.12, lw=0)
         ax.plot(cell["labels"], band.mean((0, 1)), color=colour, lw=2 if strategy in LEARNED else 1.2)
-        ax.lines[-1].set_label(strategy)
+        ax.lines[-1].set_label(strategy.replace("_", " "))
     ax.set_title(title, loc="left", fontsize=9)
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
