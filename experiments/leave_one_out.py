@@ -26,7 +26,7 @@ from scipy import stats
 
 import jaxal
 from jaxal.data.dataset import Dataset
-from jaxal.files import write_json, write_text
+from jaxal.files import write_text
 from jaxal.policies import STRATEGIES, pretrained
 from jaxal.report import statistics
 from jaxal.report.statistics import rounded
@@ -82,10 +82,15 @@ def main() -> None:
     for i, cell in enumerate([] if given.table else wanted):
         if not cell.path.exists():
             print(f"{i + 1}/{len(wanted)} {cell.data}, {cell.batch} a step, {cell.budget} labels", flush=True)
-            write_json(cell.path, compare(cell, given.data, given.policies, given.splits, given.starts))
+            keep(cell.path, compare(cell, given.data, given.policies, given.splits, given.starts))
     text = "\n".join(tables([cell for cell in CELLS if cell.path.exists()]))
     write_text(RESULTS.with_suffix(".md"), text + "\n")
     print(text)
+
+
+def keep(path: Path, results: dict[str, Any]) -> None:
+    """Writes results; on one line, as they are long."""
+    write_text(path, json.dumps(results, allow_nan=False) + "\n")
 
 
 def compare(cell: Cell, folder: Path, policies: Sequence[str], splits: int, starts: int) -> dict[str, Any]:
