@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import leave_one_out
 import numpy as np
-from leave_one_out import PICTURES, TABLES, Cell, data_of, keep, told
+from leave_one_out import PICTURES, TABLES, Cell, data_of, keep, publish, told
 from pretraining.tasks import CLASSES, SYNTHETIC, fingerprint_of, without
 from pretraining.training import (
     SYNTHETIC_SETS,
@@ -40,7 +40,6 @@ from pretraining.training import (
 
 import jaxal
 from jaxal.config import CounterfactualConfig
-from jaxal.files import write_text
 from jaxal.policies import counterfactual, pretrained
 from jaxal.policies.gain_network import Decision, Following, GainAgentState, Params, linear_params, make_gain_agent
 from jaxal.policies.gain_training import NAMES, make_play
@@ -192,9 +191,7 @@ def main() -> None:
             print(name, flush=True)
             policies = [trained(name, left_out, given.data, given.kept) for left_out in LEFT_OUT]
             keep(path_of(name), {each: compare(each, given.data, policies) for each in TESTED})
-    text = "\n".join(table([name for name in VARIANTS if path_of(name).exists()]))
-    write_text(RESULTS.with_suffix(".md"), text + "\n")
-    print(text)
+    publish(RESULTS.with_suffix(".md"), table([name for name in VARIANTS if path_of(name).exists()]))
 
 
 def path_of(name: str) -> Path:

@@ -83,8 +83,13 @@ def main() -> None:
         if not cell.path.exists():
             print(f"{i + 1}/{len(wanted)} {cell.data}, {cell.batch} a step, {cell.budget} labels", flush=True)
             keep(cell.path, compare(cell, given.data, given.policies, given.splits, given.starts))
-    text = "\n".join(tables([cell for cell in CELLS if cell.path.exists()]))
-    write_text(RESULTS.with_suffix(".md"), text + "\n")
+    publish(RESULTS.with_suffix(".md"), tables([cell for cell in CELLS if cell.path.exists()]))
+
+
+def publish(path: Path, lines: Sequence[str]) -> None:
+    """Writes a page, and prints it."""
+    text = "\n".join(lines)
+    write_text(path, text + "\n")
     print(text)
 
 

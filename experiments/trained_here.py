@@ -19,12 +19,11 @@ from typing import Any
 
 import leave_one_out
 import numpy as np
-from leave_one_out import PICTURES, TABLES, Cell, data_of, keep, told
+from leave_one_out import PICTURES, TABLES, Cell, data_of, keep, publish, told
 from sklearn.linear_model import LogisticRegression
 
 import jaxal
 from jaxal.api import configure
-from jaxal.files import write_text
 from jaxal.policies import pretrained
 from jaxal.prepare import prepare
 from jaxal.report import statistics
@@ -50,9 +49,7 @@ def main() -> None:
         if not path_of(name).exists():
             print(name, flush=True)
             keep(path_of(name), compare(Cell(name, 1, BUDGET), given.data, given.policies))
-    text = "\n".join(table([name for name in SETS if path_of(name).exists()]))
-    write_text(RESULTS.with_suffix(".md"), text + "\n")
-    print(text)
+    publish(RESULTS.with_suffix(".md"), table([name for name in SETS if path_of(name).exists()]))
 
 
 def path_of(name: str) -> Path:

@@ -80,7 +80,7 @@ def steps(rates: dict[str, float], sizes: tuple[int, ...]) -> float:
     curves = np.zeros((1, 1))
     for size in sizes:
         call, _, _ = prepare_jaxal(latents, labels, size)
-        rates[f"environment steps, {size:,} episodes at once"] = size * (BUDGET - CLASSES) / best(call)
+        note(rates, f"environment steps, {size:,} episodes at once", size * (BUDGET - CLASSES) / best(call))
         curves = curves if curves.size > 1 else call()
     return float(curves[:, -1].mean())
 
@@ -104,7 +104,7 @@ def gains(rates: dict[str, float], sizes: tuple[int, ...]) -> None:
         states = jax.tree.map(lambda x, n=size: jnp.broadcast_to(x, (n, *x.shape)), state)
         tried = shuffled[:, : play.config.candidates]
         call = lambda states=states, tried=tried: jax.block_until_ready(scores(task, states, tried))
-        rates[f"states with exact gains, {size:,} at once"] = size / best(call)
+        note(rates, f"states with exact gains, {size:,} at once", size / best(call))
 
 
 def encode(rates: dict[str, float], dtype: str, size: int) -> None:
@@ -112,7 +112,13 @@ def encode(rates: dict[str, float], dtype: str, size: int) -> None:
     from bench_resnet import jaxal_pass
 
     images = np.random.default_rng(0).standard_normal((size, 224, 224, 3), np.float32)
-    rates[f"images through a ResNet-50, {dtype}"] = size / best(jaxal_pass(images, dtype))
+    note(rates, f"images through a ResNet-50, {dtype}", size / best(jaxal_pass(images, dtype)))
+
+
+def note(rates: dict[str, float], name: str, rate: float) -> None:
+    """Keeps a rate, and tells it at once: a machine on loan may be gone before the table."""
+    rates[name] = rate
+    print(f"{name}: {rate:,.0f} a second", file=sys.stderr, flush=True)
 
 
 def best(call: Callable[[], Any]) -> float:
